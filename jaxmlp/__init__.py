@@ -1,0 +1,27 @@
+"""The multilayer perceptron in pure JAX, with its classic optimizers written out by hand."""
+
+from jaxmlp import activations, data, datasets, losses, optimizers
+from jaxmlp.data import Dataset
+from jaxmlp.network import Layer, Network, mlp
+from jaxmlp.objectives import accuracy, objective
+from jaxmlp.optimizers import apply_updates
+from jaxmlp.training import FitResult, History, TrainState, fit
+
+__all__ = [
+    "Dataset",
+    "FitResult",
+    "History",
+    "Layer",
+    "Network",
+    "TrainState",
+    "accuracy",
+    "activations",
+    "apply_updates",
+    "data",
+    "datasets",
+    "fit",
+    "losses",
+    "mlp",
+    "objective",
+    "optimizers",
+]

@@ -1,0 +1,164 @@
+"""The multilayer perceptron: a pair of pure functions over a tuple of layers."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxmlp import activations
+from jaxmlp._checks import in_range, known
+
+Initializer = Callable[..., jax.Array]
+
+
+class Layer(NamedTuple):
+    """The parameters of one affine map."""
+
+    w: jax.Array  # weights, (fan_in, fan_out)
+    b: jax.Array  # biases, (fan_out,)
+
+
+Params = tuple[Layer, ...]
+
+
+class Network(NamedTuple):
+    """A network as two pure, hashable functions; equal settings give equal functions, which recompile nothing."""
+
+    init: Callable[[jax.Array], Params]  # key -> params
+    apply: Callable[..., jax.Array]  # (params, x, *, key=None) -> outputs
+
+
+def mlp(
+    layer_sizes: Sequence[int],
+    *,
+    activation: str | activations.Activation = "relu",
+    initializer: str | Initializer = "he_normal",
+    dropout: float | Sequence[float] = 0.0,
+    dtype: Any = jnp.float32,
+) -> Network:
+    """Build a fully connected network.
+
+    h_0 = x
+    z_l = h_l w_l + b_l
+    h_{l+1} = activation(z_l), and the outputs are the last z
+
+    Args:
+        layer_sizes: units of input, hidden layers and output, e.g. (784, 128, 10); at least two, each >= 1.
+        activation: of the hidden layers; a name in jaxmlp.activations or a function array -> array.
+        initializer: of the weights; a name (glorot_normal, glorot_uniform, he_normal, he_uniform, lecun_normal,
+            lecun_uniform) or a function (key, shape, dtype) -> array such as jax.nn.initializers.normal(0.01).
+            Biases start at 0.
+        dropout: share of a layer's inputs dropped in training, in [0, 1): one number for every hidden layer (the
+            network's own input is kept), or one number per layer input.
+        dtype: of the parameters; floating point.
+
+    Returns:
+        Network(init, apply). init(key) -> params, a tuple of Layer(w, b). apply(params, x, *, key=None) -> outputs:
+        x (..., layer_sizes[0]) is cast to the parameters' dtype; outputs (..., layer_sizes[-1]) are logits or
+        regression values. Dropout is drawn from key; without a key nothing is dropped.
+
+    Raises:
+        ValueError: a size, a name or a rate is not allowed.
+        TypeError: a setting is of the wrong type.
+    """
+    sizes = _checked_sizes(layer_sizes)
+    activations.get(activation)
+    if isinstance(initializer, str):
+        known("initializer", initializer, INITIALIZERS)
+    elif not callable(initializer):
+        raise TypeError(f"initializer must be a name or a function (key, shape, dtype) -> array, got {initializer!r}")
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"dtype must be floating point, got {jnp.dtype(dtype).name}")
+    rates = _checked_rates(dropout, len(sizes) - 1)
+    return Network(_Init(sizes, initializer, jnp.dtype(dtype)), _Apply(sizes, activation, rates))
+
+
+INITIALIZERS: dict[str, Callable[[], Initializer]] = {
+    name: getattr(jax.nn.initializers, name)
+    for name in (
+        "glorot_normal",
+        "glorot_uniform",
+        "he_normal",
+        "he_uniform",
+        "lecun_normal",
+        "lecun_uniform",
+    )
+}
+
+
+# Frozen dataclasses rather than closures: they compare and hash by their settings, which is what a compiled program
+# is looked up by, and they can be pickled.
+@dataclasses.dataclass(frozen=True)
+class _Init:
+    layer_sizes: tuple[int, ...]
+    initializer: str | Initializer
+    dtype: Any
+
+    def __call__(self, key: jax.Array) -> Params:
+        draw = INITIALIZERS[self.initializer]() if isinstance(self.initializer, str) else self.initializer
+        shapes = list(zip(self.layer_sizes, self.layer_sizes[1:], strict=False))
+        keys = jax.random.split(key, len(shapes))
+        return tuple(
+            Layer(w=draw(layer_key, shape, self.dtype), b=jnp.zeros(shape[1], self.dtype))
+            for layer_key, shape in zip(keys, shapes, strict=True)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Apply:
+    layer_sizes: tuple[int, ...]
+    activation: str | activations.Activation
+    dropout: tuple[float, ...]
+
+    def __call__(self, params: Params, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
+        h = self._checked_input(params, x)
+        activate = activations.get(self.activation)
+        keys = [None] * len(params) if key is None else jax.random.split(key, len(params))
+        for index, (layer, rate, layer_key) in enumerate(zip(params, self.dropout, keys, strict=True)):
+            if index > 0:
+                h = activate(h)
+            if rate and layer_key is not None:
+                h = _drop(layer_key, h, rate)
+            z = h @ layer.w
+            h = z + jnp.broadcast_to(layer.b, z.shape)
+        return h
+
+    def _checked_input(self, params, x):
+        shapes = [(jnp.shape(w), jnp.shape(b)) for w, b in params]
+        expected = [((m, n), (n,)) for m, n in zip(self.layer_sizes, self.layer_sizes[1:], strict=False)]
+        if shapes != expected:
+            raise ValueError(f"params of {self.layer_sizes} must have shapes {expected} of (w, b), got {shapes}")
+        if jnp.ndim(x) < 1 or jnp.shape(x)[-1] != self.layer_sizes[0]:
+            raise ValueError(
+                f"x must have shape (..., {self.layer_sizes[0]}), got {jnp.shape(x)}; "
+                "flatten images to one row per example"
+            )
+        return jnp.asarray(x).astype(params[0].w.dtype)
+
+
+def _drop(key, h, rate):
+    """Zero each entry with probability rate and scale the others up, so that the mean stays (inverted dropout)."""
+    keep = jax.random.bernoulli(key, 1 - rate, h.shape)
+    return jnp.where(keep, h / (1 - rate), 0)
+
+
+def _checked_sizes(layer_sizes):
+    sizes = tuple(layer_sizes)
+    if len(sizes) < 2:
+        raise ValueError(f"layer_sizes needs at least an input and an output size, got {sizes}")
+    for size in sizes:
+        if isinstance(size, bool) or not hasattr(size, "__index__"):
+            raise TypeError(f"layer_sizes must be integers, got {size!r} in {sizes}")
+        if size < 1:
+            raise ValueError(f"layer_sizes must be at least 1, got {size} in {sizes}")
+    return tuple(int(size) for size in sizes)
+
+
+def _checked_rates(dropout, layers):
+    rates = tuple(dropout) if isinstance(dropout, Sequence) else (0.0, *[dropout] * (layers - 1))
+    if len(rates) != layers:
+        raise ValueError(f"dropout needs one rate per layer input, {layers} of them, got {rates}")
+    in_range("dropout", dropout, 0, 1)
+    return tuple(float(rate) for rate in rates)
