@@ -1,0 +1,1 @@
+"""Runnable experiments over jaxmlp: python -m experiments.NAME."""
