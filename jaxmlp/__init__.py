@@ -5,6 +5,7 @@ from jaxmlp.data import Dataset
 from jaxmlp.network import Layer, Network, mlp
 from jaxmlp.objectives import accuracy, objective
 from jaxmlp.optimizers import apply_updates
+from jaxmlp.sweeps import sweep
 from jaxmlp.training import FitResult, History, TrainState, fit
 
 __all__ = [
@@ -24,4 +25,5 @@ __all__ = [
     "mlp",
     "objective",
     "optimizers",
+    "sweep",
 ]

@@ -90,15 +90,21 @@ def fit(
 
     Differs from: loops that drop the remainder of the last batch, or that report the loss of the last batch.
     """
-    _check_arguments(loss_fn, params, optimizer, train, key, epochs, batch_size, validation, metrics, state)
-    numbers, program = _split((loss_fn, optimizer, dict(metrics or {})))
+    check_arguments(loss_fn, params, optimizer, train, key, epochs, batch_size, validation, metrics, state)
     start = (params, key) if state is None else state
-    return _run(numbers, start, train, validation, program=program, epochs=int(epochs), batch_size=int(batch_size))
+    settings = {"epochs": int(epochs), "batch_size": int(batch_size)}
+    return run(loss_fn, optimizer, dict(metrics or {}), start, train, validation, **settings)
+
+
+def run(loss_fn, optimizer, metrics, start, train, validation, *, epochs, batch_size) -> FitResult:
+    """Do what fit does with arguments that were checked before; start is (params, key) or a TrainState."""
+    numbers, program = split((loss_fn, optimizer, metrics))
+    return _run(numbers, start, train, validation, program=program, epochs=epochs, batch_size=batch_size)
 
 
 @functools.partial(jax.jit, static_argnames=("program", "epochs", "batch_size"))
 def _run(numbers, start, train, validation, *, program, epochs, batch_size):
-    loss_fn, optimizer, metrics = _join(numbers, program)
+    loss_fn, optimizer, metrics = join(numbers, program)
     if not isinstance(start, TrainState):
         params, key = start
         start = TrainState(params, optimizer.init(params), key, jnp.zeros((), jnp.int32))
@@ -187,14 +193,14 @@ def _axes(x):
     return kind.varying if kind is not None else frozenset()
 
 
-class _Program(NamedTuple):
+class Program(NamedTuple):
     """The part of a pytree that decides the program: its structure and its callables."""
 
     structure: Any
     callables: tuple[Callable[..., Any] | None, ...]
 
 
-def _split(tree):
+def split(tree):
     """Split tree into its numbers, the arguments of a compiled program, and the rest, which it is built from."""
     leaves, structure = jax.tree.flatten(tree)
     # Plain numbers become arrays of one dtype: 1 and 0.5 as learning rates are then the same program.
@@ -203,10 +209,11 @@ def _split(tree):
         for leaf in leaves
         if not callable(leaf)
     ]
-    return numbers, _Program(structure, tuple(leaf if callable(leaf) else None for leaf in leaves))
+    return numbers, Program(structure, tuple(leaf if callable(leaf) else None for leaf in leaves))
 
 
-def _join(numbers, program):
+def join(numbers, program):
+    """Put together again what split took apart."""
     rest = iter(numbers)
     return program.structure.unflatten([next(rest) if leaf is None else leaf for leaf in program.callables])
 
@@ -215,7 +222,8 @@ def _length(examples):
     return jnp.shape(jax.tree.leaves(examples)[0])[0]
 
 
-def _check_arguments(loss_fn, params, optimizer, train, key, epochs, batch_size, validation, metrics, state):
+def check_arguments(loss_fn, params, optimizer, train, key, epochs, batch_size, validation, metrics, state):
+    """Raise a ValueError or TypeError where fit cannot take these arguments; params may be shapes alone."""
     if not callable(loss_fn):
         raise TypeError(f"loss_fn must be a function (params, x, y, *, key=None) -> scalar, got {loss_fn!r}")
     if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):

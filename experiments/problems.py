@@ -1,0 +1,184 @@
+"""Named problems: a data set, a network, a batch size and a budget, as other people have published them."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+import jaxmlp
+from jaxmlp._checks import known
+from jaxmlp.data import Examples, split
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A task to compare optimizers on."""
+
+    name: str
+    dataset: str  # name for jaxmlp.datasets.load
+    layer_sizes: tuple[int, ...]
+    batch_size: int
+    validation_count: int  # examples of the training set held out to choose hyperparameters on
+    tune_epochs: int  # epochs of each run while choosing
+    epochs: int  # epochs of each run of the choice
+    targets: tuple[float, ...]  # test accuracies whose time is told
+    source: str  # where the settings are from
+    differences: str = ""  # in what we differ from the source
+    activation: str = "relu"
+    initializer: Any = "he_normal"
+    dropout: float | tuple[float, ...] = 0.0
+    max_norm: float | None = None  # limit of each unit's incoming weights, None for no limit
+    keep_validation: bool = False  # train the choice on the training part alone; else on training + validation part
+
+    def network(self) -> jaxmlp.Network:
+        """Build the network."""
+        return jaxmlp.mlp(
+            self.layer_sizes, activation=self.activation, initializer=self.initializer, dropout=self.dropout
+        )
+
+    def factory(self, optimizer: str) -> Any:
+        """Return the optimizer's factory, its steps projected where the problem limits the weights."""
+        rule = getattr(jaxmlp.optimizers, optimizer)
+        return rule if self.max_norm is None else _Projected(rule, self.max_norm)
+
+
+class ProblemData(NamedTuple):
+    """The three parts of a problem's data, each a pair (x, y)."""
+
+    train: Examples
+    validation: Examples
+    test: Examples
+
+
+def load(problem: Problem, *, data_dir: Path | None = None, mirror: str | None = None) -> ProblemData:
+    """Load a problem's data, its training set split into a training and a validation part.
+
+    Args:
+        data_dir, mirror: where to look for the data set, as for jaxmlp.datasets.load.
+
+    Returns: ProblemData. The split is the same at every call.
+    Raises: jaxmlp.datasets.DatasetUnavailableError where the data set cannot be had.
+    """
+    dataset = jaxmlp.datasets.load(problem.dataset, data_dir=data_dir, mirror=mirror)
+    train, validation = split(*dataset.train, count=problem.validation_count, seed=0)
+    return ProblemData(train, validation, dataset.test)
+
+
+def get(name: str) -> Problem:
+    """Return the problem of that name.
+
+    Raises: ValueError where the name is unknown.
+    """
+    return PROBLEMS[known("problem", name, PROBLEMS)]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Projected:
+    rule: Any
+    limit: float
+
+    def __call__(self, learning_rate):
+        return optax.chain(self.rule(learning_rate), jaxmlp.optimizers.max_norm(self.limit))
+
+
+_DEEPOBS_DIFFERENCES = (
+    "the validation part is 10,000 training images; DeepOBS drops the last partial batch, we train on it"
+)
+_SMALL_NORMAL = jax.nn.initializers.truncated_normal(0.03)
+
+PROBLEMS: dict[str, Problem] = {
+    problem.name: problem
+    for problem in (
+        Problem(
+            name="digits",
+            dataset="digits",
+            layer_sizes=(64, 64, 10),
+            batch_size=32,
+            validation_count=287,
+            tune_epochs=20,
+            epochs=40,
+            targets=(0.95, 0.97),
+            source="scikit-learn's copy of the UCI hand-written digits; settings of our own",
+        ),
+        Problem(
+            name="mnist",
+            dataset="mnist",
+            layer_sizes=(784, 128, 10),
+            batch_size=128,
+            validation_count=10_000,
+            tune_epochs=5,
+            epochs=10,
+            targets=(0.97, 0.98),
+            source="the usual first MNIST network; settings of our own",
+        ),
+        Problem(
+            name="fashion_mnist",
+            dataset="fashion_mnist",
+            layer_sizes=(784, 128, 10),
+            batch_size=128,
+            validation_count=10_000,
+            tune_epochs=5,
+            epochs=10,
+            targets=(0.87, 0.88),
+            source="the settings of mnist on Fashion-MNIST",
+        ),
+        Problem(
+            name="deepobs_mnist_mlp",
+            dataset="mnist",
+            layer_sizes=(784, 1000, 500, 100, 10),
+            batch_size=128,
+            validation_count=10_000,
+            tune_epochs=100,
+            epochs=100,
+            targets=(0.97, 0.98),
+            initializer=_SMALL_NORMAL,
+            source="DeepOBS (Schneider, Balles and Hennig, ICLR 2019), problem mnist_mlp",
+            differences=_DEEPOBS_DIFFERENCES,
+        ),
+        Problem(
+            name="deepobs_fmnist_mlp",
+            dataset="fashion_mnist",
+            layer_sizes=(784, 1000, 500, 100, 10),
+            batch_size=128,
+            validation_count=10_000,
+            tune_epochs=100,
+            epochs=100,
+            targets=(0.88, 0.89),
+            initializer=_SMALL_NORMAL,
+            source="DeepOBS (Schneider, Balles and Hennig, ICLR 2019), problem fmnist_mlp",
+            differences=_DEEPOBS_DIFFERENCES,
+        ),
+        Problem(
+            name="algoperf_mnist",
+            dataset="mnist",
+            layer_sizes=(784, 128, 10),
+            batch_size=128,
+            validation_count=10_000,
+            tune_epochs=5,
+            epochs=20,
+            targets=(0.97,),
+            activation="sigmoid",
+            initializer="lecun_normal",
+            keep_validation=True,
+            source="AlgoPerf (Dahl et al. 2023), its MNIST development workload: 97 % on validation and test",
+            differences="measured after every epoch in place of every 10 seconds; batch 128 is our choice",
+        ),
+        Problem(
+            name="dropout2014_3x1024",
+            dataset="mnist",
+            layer_sizes=(784, 1024, 1024, 1024, 10),
+            batch_size=100,
+            validation_count=10_000,
+            tune_epochs=10,
+            epochs=50,
+            targets=(0.98, 0.985),
+            dropout=(0.2, 0.5, 0.5, 0.5),
+            max_norm=2.0,
+            source="Srivastava et al. (2014), table 2: 1.06 % test error after about 1,000,000 updates",
+            differences="50 epochs (30,000 updates) unless --epochs says more; max-norm limit 2 and a constant "
+            "learning rate are our choice",
+        ),
+    )
+}

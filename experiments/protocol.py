@@ -1,0 +1,283 @@
+"""The protocol of a fair comparison: tune on a validation part, freeze the choice, rerun on fresh seeds, test once."""
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import jaxmlp
+from experiments.problems import Problem, ProblemData
+from experiments.store import RunStore
+from jaxmlp._checks import in_range, known
+
+OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
+_TUNING_SEED, _FRESH_SEED = 0, 1000  # first seed of each phase; the phases never share one
+_RUNS_PER_PIECE = 9  # what a kill loses at the most, and enough to keep all cores busy
+
+# Nine half-decades each: rules whose step is proportional to the gradient, and rules whose step is of unit size, live
+# at different scales; what is fair is an equal number of tries.
+_PROPORTIONAL, _UNIT = np.logspace(-3, 1, 9), np.logspace(-5, -1, 9)
+_GRIDS = {name: _UNIT if name in ("rmsprop", "adam", "amsgrad") else _PROPORTIONAL for name in (*OPTIMIZERS, "amsgrad")}
+_FULL_GRID = np.logspace(-5, 2, 36)  # DeepOBS (2019)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All that decides the numbers of one comparison."""
+
+    problem: Problem
+    grids: Mapping[str, tuple[float, ...]]  # optimizer -> learning rates, ascending
+    tune_seeds: int  # runs of each learning rate while choosing
+    seeds: int  # runs of each choice
+
+    @property
+    def runs(self) -> int:
+        """Runs in all, without the timed ones."""
+        return sum(len(grid) * self.tune_seeds + self.seeds for grid in self.grids.values())
+
+    def describe(self) -> dict[str, Any]:
+        """Return the plan as plain values; equal plans give equal numbers on the same machine and versions."""
+        fields = dataclasses.asdict(self.problem) | {"initializer": _described(self.problem.initializer)}
+        return {"problem": fields, "grids": dict(self.grids), "tune_seeds": self.tune_seeds, "seeds": self.seeds}
+
+
+def make_plan(
+    problem: Problem,
+    optimizers: Sequence[str] = OPTIMIZERS,
+    *,
+    learning_rates: Sequence[float] | None = None,
+    seeds: int | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    full: bool = False,
+) -> Plan:
+    """Fill in what the caller leaves open.
+
+    Args:
+        problem: the task; epochs and batch_size replace its own.
+        optimizers: names of factories in jaxmlp.optimizers.
+        learning_rates: one grid for all optimizers, per step, > 0; by default nine half-decades that depend on the
+            rule.
+        seeds: fresh seeds of each choice, >= 1; by default 5, with full 10. Tuning takes 3 (full: 10), or fewer.
+        epochs: of each run, while tuning (at most) and of the choice, >= 1.
+        batch_size: examples per step, >= 1.
+        full: 36 learning rates from 1e-5 to 1e2 and 10 seeds, as DeepOBS has it.
+
+    Raises: ValueError where a name or a number is not allowed.
+    """
+    if len(set(optimizers)) != len(optimizers) or not optimizers:
+        raise ValueError(f"optimizers must be different names, at least one, got {list(optimizers)}")
+    for name in optimizers:
+        known("optimizer", name, tuple(_GRIDS))
+    for name, count in (("seeds", seeds), ("epochs", epochs), ("batch_size", batch_size)):
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
+    if learning_rates is not None:
+        in_range("learning_rates", learning_rates, 0, open_low=True)
+        if len(set(learning_rates)) != len(learning_rates) or not len(learning_rates):
+            raise ValueError(f"learning_rates must be different, at least one, got {list(learning_rates)}")
+    seeds = seeds or (10 if full else 5)
+    changes: dict[str, Any] = {"batch_size": batch_size} if batch_size else {}
+    if epochs:
+        changes |= {"epochs": epochs, "tune_epochs": min(epochs, problem.tune_epochs)}
+    grids = {}
+    for name in optimizers:
+        grid = learning_rates if learning_rates is not None else _FULL_GRID if full else _GRIDS[name]
+        # Four digits, so that a learning rate reads the same in the table, in the record and on the command line.
+        grids[name] = tuple(sorted(float(f"{rate:.4g}") for rate in grid))
+    return Plan(dataclasses.replace(problem, **changes), grids, min(seeds, 10 if full else 3), seeds)
+
+
+def execute(
+    plan: Plan, data: ProblemData, store: RunStore, on_run: Callable[[str, int], None]
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Run the whole protocol on one problem.
+
+    Args:
+        plan: what to run.
+        data: the problem's three parts.
+        store: keeps finished runs; what it already holds of this plan is not run again.
+        on_run: called as on_run(what is being done, runs done just now).
+
+    Returns: (record, curves). The record is plain values; curves maps a name to an array, (points, seeds, epochs) for
+        tuning and (seeds, epochs) for the choice.
+    Raises: ValueError where the plan does not fit the data, before anything is compiled.
+    """
+    study = _Study(plan, data, store, on_run)
+    record: dict[str, Any] = plan.describe() | {
+        "examples": {name: len(part[0]) for name, part in zip(data._fields, data, strict=True)},
+        "tuning_seeds": study.tuning_seeds,
+        "fresh_seeds": study.fresh_seeds,
+        "steps_per_epoch": -(-len(study.final_train[0]) // plan.problem.batch_size),
+        "optimizers": {},
+    }
+    curves = {}
+    for optimizer, grid in plan.grids.items():
+        tuning = study.tune(optimizer, grid)
+        chosen = _choose(tuning)
+        final = study.rerun(optimizer, grid[chosen])
+        seconds = study.seconds_alone(optimizer, grid[chosen])
+        record["optimizers"][optimizer] = _entry(grid, tuning, chosen, final, seconds, record["steps_per_epoch"])
+        for phase, history in (("tuning", tuning), ("final", final)):
+            curves |= {f"{optimizer}/{phase}/{name}": values for name, values in history.items() if values.ndim > 1}
+    return record, curves
+
+
+class _Study:
+    """The runs of one plan, each taken from the store where it is there."""
+
+    def __init__(self, plan, data, store, on_run):
+        self.plan, self.store, self.on_run = plan, store, on_run
+        self.problem, self.network = plan.problem, plan.problem.network()
+        self.loss_fn = jaxmlp.objective(self.network.apply)
+        self.tuning_seeds = list(range(_TUNING_SEED, _TUNING_SEED + plan.tune_seeds))
+        self.fresh_seeds = list(range(_FRESH_SEED, _FRESH_SEED + plan.seeds))
+        if self.problem.batch_size > len(data.train[0]):
+            raise ValueError(
+                f"batch_size must be at most the {len(data.train[0])} training examples of {self.problem.name}, "
+                f"got {self.problem.batch_size}"
+            )
+        # On the device once, not once for each of hundreds of runs.
+        self.train, self.validation = jax.device_put((data.train, data.validation))
+        accuracy = jaxmlp.accuracy(self.network.apply)
+        self.tuning_metrics = {"validation_accuracy": accuracy}
+        joined = [np.concatenate(parts) for parts in zip(data.validation, data.test, strict=True)]
+        first_test = len(data.validation[0])
+        if self.problem.keep_validation:
+            self.final_train, measured = self.train, tuple(joined)
+            self.final_metrics: dict[str, Any] = {
+                "validation_accuracy": _Rows(accuracy, 0, first_test),
+                "test_accuracy": _Rows(accuracy, first_test, len(joined[0])),
+                "test_loss": _Rows(self.loss_fn, first_test, len(joined[0])),
+            }
+        else:
+            both = tuple(np.concatenate(parts) for parts in zip(data.train, data.validation, strict=True))
+            self.final_train, measured = jax.device_put(both), data.test
+            self.final_metrics = {"test_accuracy": accuracy, "test_loss": self.loss_fn}
+        self.measured = jax.device_put(measured)
+
+    def tune(self, optimizer: str, grid: Sequence[float]) -> dict[str, np.ndarray]:
+        """Train every learning rate with every tuning seed; arrays (points, seeds[, epochs])."""
+        points = max(1, _RUNS_PER_PIECE // self.plan.tune_seeds) if jax.default_backend() == "cpu" else len(grid)
+        pieces = []
+        for start in range(0, len(grid), points):
+            rates = grid[start : start + points]
+            name = f"{self.problem.name}-{optimizer}-tuning-{start:03d}"
+            what = f"{self.problem.name}: tuning {optimizer}"
+            pieces.append(self._sweep(name, what, optimizer, rates, self.tuning_seeds, final=False))
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+
+    def rerun(self, optimizer: str, learning_rate: float) -> dict[str, np.ndarray]:
+        """Train the choice with every fresh seed; arrays (seeds[, epochs])."""
+        what = f"{self.problem.name}: {optimizer} on fresh seeds"
+        name = f"{self.problem.name}-{optimizer}-final"
+        history = self._sweep(name, what, optimizer, [learning_rate], self.fresh_seeds, final=True)
+        return {name: values[0] for name, values in history.items()}
+
+    def seconds_alone(self, optimizer: str, learning_rate: float) -> float:
+        """Seconds of one run of the choice, by itself and compiled before, without measuring: median of three."""
+
+        def measure():
+            rule = self.problem.factory(optimizer)(learning_rate)
+            init_key, fit_key = jax.random.split(jax.random.key(self.fresh_seeds[0]))
+            params = self.network.init(init_key)
+            # A few epochs stand for all: every epoch is the same work.
+            epochs = min(self.problem.epochs, 5)
+            settings = {"epochs": epochs, "batch_size": self.problem.batch_size}
+
+            def train():
+                start = time.perf_counter()
+                result = jaxmlp.fit(self.loss_fn, params, rule, self.final_train, key=fit_key, **settings)
+                jax.block_until_ready(result)
+                return time.perf_counter() - start
+
+            train()
+            return {"seconds": np.median([train() for _ in range(3)]) * self.problem.epochs / epochs}
+
+        return float(self.store.cached(f"{self.problem.name}-{optimizer}-seconds", measure)["seconds"])
+
+    def _sweep(self, name, what, optimizer, rates, seeds, *, final):
+        def train():
+            results = jaxmlp.sweep(
+                self.loss_fn,
+                self.network.init,
+                self.problem.factory(optimizer),
+                {"learning_rate": list(rates)},
+                self.final_train if final else self.train,
+                keys=jax.vmap(jax.random.key)(jnp.asarray(seeds)),
+                epochs=self.problem.epochs if final else self.problem.tune_epochs,
+                batch_size=self.problem.batch_size,
+                validation=self.measured if final else self.validation,
+                metrics=self.final_metrics if final else self.tuning_metrics,
+                history_only=True,
+                on_run=advance,
+            )
+            return _arrays(results.history)
+
+        reported = 0
+
+        def advance(done, total):
+            nonlocal reported
+            self.on_run(what, done - reported)
+            reported = done
+
+        self.on_run(what, 0)
+        history = self.store.cached(name, train)
+        self.on_run(what, len(rates) * len(seeds) - reported)
+        return history
+
+
+@dataclasses.dataclass(frozen=True)
+class _Rows:
+    """A metric on some rows of the measured examples."""
+
+    metric: Any
+    start: int
+    stop: int
+
+    def __call__(self, params, x, y):
+        return self.metric(params, x[self.start : self.stop], y[self.start : self.stop])
+
+
+def _arrays(history):
+    return {
+        "train_loss": np.asarray(history.train_loss),
+        "validation_loss": np.asarray(history.validation_loss),
+        "first_nonfinite_step": np.asarray(history.first_nonfinite_step),
+        **{name: np.asarray(values) for name, values in history.metrics.items()},
+    }
+
+
+def _choose(tuning):
+    """The learning rate of the best mean validation accuracy at the end; of equals, the one of lower loss."""
+    accuracy = tuning["validation_accuracy"][:, :, -1].mean(axis=1)
+    loss = np.nan_to_num(tuning["validation_loss"][:, :, -1].mean(axis=1), nan=np.inf)
+    return int(np.lexsort((loss, -accuracy))[0])
+
+
+def _entry(grid, tuning, chosen, final, seconds, steps_per_epoch):
+    epochs = final["train_loss"].shape[-1]
+    return {
+        "learning_rates": grid,
+        "chosen": grid[chosen],
+        "chosen_at_edge": len(grid) > 1 and chosen in (0, len(grid) - 1),
+        "tuning": {
+            "validation_accuracy": tuning["validation_accuracy"][:, :, -1],
+            "validation_loss": tuning["validation_loss"][:, :, -1],
+            "first_nonfinite_step": tuning["first_nonfinite_step"],
+        },
+        "final": {
+            **{name: values[:, -1] for name, values in final.items() if values.ndim > 1},
+            "first_nonfinite_step": final["first_nonfinite_step"],
+        },
+        "seconds_alone": seconds,
+        "seconds_per_step": seconds / (epochs * steps_per_epoch),
+    }
+
+
+def _described(initializer):
+    return initializer if isinstance(initializer, str) else "truncated normal, standard deviation 0.03"

@@ -1,0 +1,85 @@
+"""Finished runs kept on disk as they end, so that an interrupted experiment goes on where it stopped."""
+
+import shutil
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments import record
+
+Arrays = dict[str, np.ndarray]
+
+
+class RunStore:
+    """A folder of finished runs, all of one plan.
+
+    A file is written beside its place and then moved there, so that a kill at any moment leaves whole files only.
+    """
+
+    def __init__(self, folder: Path, plan: Mapping[str, Any], *, resume: bool):
+        """Open the folder.
+
+        Args:
+            folder: made where missing.
+            plan: all that decides the numbers; runs of another plan are never mixed in.
+            resume: keep the runs that are there; else they are deleted.
+
+        Raises: ValueError where resume is asked for and there is nothing to resume, or it belongs to another plan.
+            OSError where the folder cannot be written.
+        """
+        self.folder = folder
+        plan = record.plain(plan)
+        if resume:
+            self._check_same(plan)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+            record.write(folder / "plan.json", plan)
+
+    def cached(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
+        """Return the arrays kept under name; compute and keep them first where there are none, or no readable ones."""
+        path = self.folder / f"{name}.npz"
+        arrays = load_arrays(path)
+        if arrays is None:
+            arrays = compute()
+            save_arrays(path, arrays)
+        return arrays
+
+    def _check_same(self, plan):
+        path = self.folder / "plan.json"
+        if not path.exists():
+            raise ValueError(f"nothing to resume: {path} does not exist; run the same command without --resume")
+        before = record.read(path)
+        changed = sorted(_differences(before, plan))
+        if changed:
+            raise ValueError(
+                f"the runs in {self.folder} were made with other settings ({'; '.join(changed[:5])}); give the "
+                "settings of the first command again, another --output, or leave out --resume to start anew"
+            )
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write named arrays to path, whole or not at all."""
+    with record.replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def load_arrays(path: Path) -> Arrays | None:
+    """Return the named arrays in path, None where it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None
+
+
+def _differences(before, now, where=""):
+    """Each place in which two trees of plain values differ, as text."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for name in before.keys() | now.keys():
+            yield from _differences(before.get(name), now.get(name), f"{where}.{name}" if where else name)
+    elif before != now:
+        yield f"{where}: {before} before, {now} now"

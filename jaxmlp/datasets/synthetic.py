@@ -1,0 +1,79 @@
+"""Data sets that are made, not read: the Boolean functions of two inputs, and a noisy line."""
+
+import numpy as np
+
+from jaxmlp._checks import in_range, known
+from jaxmlp.data import Dataset, Examples
+
+# The outputs for the inputs (0, 0), (0, 1), (1, 0), (1, 1): all 16 Boolean functions of two inputs.
+LOGIC_GATES = {
+    "false": "0000",
+    "and": "0001",
+    "first_and_not_second": "0010",
+    "first": "0011",
+    "second_and_not_first": "0100",
+    "second": "0101",
+    "xor": "0110",
+    "or": "0111",
+    "nor": "1000",
+    "xnor": "1001",
+    "not_second": "1010",
+    "second_implies_first": "1011",
+    "not_first": "1100",
+    "first_implies_second": "1101",
+    "nand": "1110",
+    "true": "1111",
+}
+
+
+def logic_gate(gate: str) -> Dataset:
+    """Return the four rows of a Boolean function of two inputs, as train and as test: there are no others.
+
+    Args:
+        gate: a name in LOGIC_GATES, or its outputs for (0, 0), (0, 1), (1, 0), (1, 1), such as "0110" for xor.
+
+    Returns:
+        x (4, 2) float32 and y (4,) int32, both of zeros and ones.
+    """
+    names = {outputs: name for name, outputs in LOGIC_GATES.items()}
+    name = known("logic gate", names.get(gate, gate), LOGIC_GATES)
+    x = np.array([(0, 0), (0, 1), (1, 0), (1, 1)], dtype=np.float32)
+    y = np.array([int(output) for output in LOGIC_GATES[name]], dtype=np.int32)
+    return Dataset(name, (x, y), (x.copy(), y.copy()), None, ("false", "true"))
+
+
+def noisy_line(
+    seed: int = 0,
+    *,
+    n: int = 300,
+    slope: float = 1837.5,
+    intercept: float = 14376.52,
+    noise: float = 10_000.0,
+    x_max: float = 300.0,
+) -> Dataset:
+    """Draw n examples of y = slope x + intercept + uniform(0, noise) to train with, and as many to test with.
+
+    The noise is not centred, so least squares finds the intercept + noise / 2.
+
+    Args:
+        seed: of NumPy's default generator.
+        n: examples in each part, >= 1.
+        noise: width of the uniform noise, in units of y, >= 0.
+        x_max: x is uniform in [0, x_max), > 0. The published fit of this line, 1933.30 x + 10.81, is what gradient
+            descent reaches early when x goes up to about 300: the line through the origin, whose slope is too large
+            by (intercept + noise / 2) * 1.5 / x_max = 97.
+
+    Returns:
+        x (n, 1) and y (n,), both float32.
+    """
+    in_range("n", n, 1)
+    in_range("noise", noise, 0)
+    in_range("x_max", x_max, 0, open_low=True)
+    generator = np.random.default_rng(seed)
+
+    def draw() -> Examples:
+        x = generator.uniform(0, x_max, size=(n, 1))
+        y = slope * x[:, 0] + intercept + generator.uniform(0, noise, size=n)
+        return x.astype(np.float32), y.astype(np.float32)
+
+    return Dataset("noisy_line", draw(), draw(), None, ())

@@ -1,0 +1,166 @@
+"""A prepared directory of tensorflow-datasets (TFDS), read and written without TensorFlow."""
+
+import contextlib
+import io
+import json
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxmlp.datasets.atomic import sweep
+from jaxmlp.datasets.errors import ANOTHER_FOLDER, unavailable
+from jaxmlp.datasets.fetch import RegisteredFile
+from jaxmlp.datasets.raw import RawImages, in_tfds_order
+
+_INFO = "dataset_info.json"
+_FORMAT = "array_record"  # the one of TFDS's formats with random access, and readable without TensorFlow
+_INCOMPLETE = "incomplete.jaxmlp."
+_BATCH = 10_000  # examples in memory as PNG at a time
+
+
+def find(folder: Path) -> Path | None:
+    """Return the prepared directory of the highest version under folder, data_dir/<name>; None if there is none.
+
+    Raises:
+        DatasetUnavailableError: it lacks its description, or is in a format that only TensorFlow reads.
+    """
+    versions = [path for path in folder.glob("*.*.*") if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
+    if not versions:
+        return None
+    newest = max(versions, key=lambda path: [int(number) for number in path.name.split(".")])
+    try:
+        info = json.loads((newest / _INFO).read_text())
+        file_format = info.get("fileFormat", "tfrecord")  # TFDS's default, which old versions did not write down
+    except (OSError, ValueError, AttributeError) as error:
+        raise unavailable(newest / _INFO, error, _way_out(newest)) from error
+    if file_format != _FORMAT:
+        raise unavailable(newest, f"in the format {file_format}, which needs TensorFlow", ANOTHER_FOLDER)
+    return newest
+
+
+def files(directory: Path) -> list[Path]:
+    """Return every file of a prepared directory, in a fixed order."""
+    return sorted(path for path in directory.iterdir() if path.is_file())
+
+
+def read(directory: Path) -> RawImages:
+    """Decode a prepared directory; one that is damaged raises DatasetUnavailableError, whatever its damage."""
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder_from_directory(directory)
+    except Exception as error:  # TFDS and its parsers have no common exception
+        raise unavailable(directory / _INFO, error, _way_out(directory)) from error
+    return RawImages(*_read_split(builder, "train", directory), *_read_split(builder, "test", directory))
+
+
+def _read_split(builder: Any, split: str, directory: Path) -> tuple[np.ndarray, np.ndarray]:
+    import tensorflow_datasets as tfds
+    from array_record.python.array_record_module import ArrayRecordReader
+
+    where = directory
+    try:
+        info = builder.info.splits[split]
+        for path, length in zip(info.filepaths, info.shard_lengths, strict=True):
+            where = Path(path)
+            reader = ArrayRecordReader(str(path))
+            found = reader.num_records()
+            reader.close()
+            if found != length:
+                raise ValueError(f"{found} examples, but {length} by {_INFO}")
+        where = where if len(info.filepaths) == 1 else directory / f"*-{split}.*"
+        # TFDS would decode a PNG with OpenCV, or without it slowly, and say so; Pillow does it in 25 microseconds.
+        source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+        images, labels = [], []
+        for start in range(0, len(source), _BATCH):
+            examples = source.__getitems__(list(range(start, min(start + _BATCH, len(source)))))
+            images.append(np.stack([_decoded(example["image"]) for example in examples]))
+            labels.append(np.array([example["label"] for example in examples], dtype=np.uint8))
+        return np.concatenate(images), np.concatenate(labels)
+    except Exception as error:  # array_record, protobuf and Pillow raise exceptions of many kinds
+        raise unavailable(where, error, _way_out(directory)) from error
+
+
+def prepare(name: str, raw: RawImages, data_dir: Path) -> tuple[Path, RawImages]:
+    """Let TFDS prepare data_dir/<name>/<version> from raw, given in the order of the IDX files.
+
+    Everything is written and read back in a folder of its own, which is then moved into place in one step: a
+    process that is killed on the way leaves nothing that find would return.
+
+    Returns:
+        The directory, and the examples as they were read back, in the order of TFDS.
+    """
+    import tensorflow_datasets as tfds
+
+    work = None
+    try:
+        sweep(data_dir.glob(f"{_INCOMPLETE}*"))
+        work = Path(tempfile.mkdtemp(prefix=_INCOMPLETE, dir=data_dir))
+        builder: Any = tfds.builder_cls(name)
+        builder = builder(data_dir=work, file_format=_FORMAT)
+        # TFDS's own builder encodes images by TensorFlow, but takes encoded ones as they are: it gets PNG instead
+        # of its download, and what it writes is what it would have written.
+        builder._split_generators = lambda manager: {
+            "train": _examples(raw.train_images, raw.train_labels),
+            "test": _examples(raw.test_images, raw.test_labels),
+        }
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            # It prints, and draws progress bars. It is not to look for a prepared copy in the cloud.
+            builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+        directory = Path(builder.data_dir)
+        written = read(directory)
+        if not all(map(np.array_equal, written, in_tfds_order(raw))):
+            raise ValueError("what TFDS wrote is not what it was given")
+        place = data_dir / directory.relative_to(work)
+        place.parent.mkdir(exist_ok=True)
+        try:
+            directory.rename(place)
+        except OSError:
+            if not (place / _INFO).is_file():  # else another process was faster, with the same data
+                raise
+        return place, written
+    except Exception as error:  # TFDS and array_record report a full disk as RuntimeError
+        raise unavailable(f"cannot prepare {name} in {data_dir}", error, ANOTHER_FOLDER) from error
+    finally:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+def registered_files(name: str) -> dict[str, RegisteredFile]:
+    """Return the files that TFDS registers for the data set name, by their file names."""
+    import tensorflow_datasets as tfds
+
+    builder: Any = tfds.builder_cls(name)
+    return {
+        url.rpartition("/")[2]: RegisteredFile(url, int(info.size), info.checksum)
+        for url, info in builder.url_infos.items()
+    }
+
+
+def _examples(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Yield what TFDS's builder yields: a key, which decides the order, and an example."""
+    for index, (image, label) in enumerate(zip(images, labels, strict=True)):
+        yield index, {"image": _encoded(image), "label": int(label)}
+
+
+def _encoded(image: np.ndarray) -> bytes:
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _decoded(png: bytes) -> np.ndarray:
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(png), formats=("PNG",)))
+
+
+def _way_out(directory: Path) -> str:
+    return f"remove or restore {directory}; once removed, it is made again from the network or from IDX files"

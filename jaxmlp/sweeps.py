@@ -1,0 +1,277 @@
+"""A population of training runs from one compiled program: points of a grid of hyperparameters x random keys."""
+
+import contextlib
+import functools
+import inspect
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from jaxmlp._checks import is_concrete, known
+from jaxmlp.training import FitResult, LossFn, Metric, check_arguments, join, run, split
+
+PyTree = Any
+Execution = Literal["auto", "threads", "vmap"]
+
+
+def sweep(
+    loss_fn: LossFn,
+    init_fn: Callable[[jax.Array], PyTree],
+    optimizer: Callable[..., optax.GradientTransformation],
+    grid: Mapping[str, Any],
+    train: tuple[PyTree, PyTree],
+    *,
+    keys: jax.Array,
+    epochs: int,
+    batch_size: int,
+    validation: tuple[PyTree, PyTree] | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    execution: Execution = "auto",
+    runs_at_once: int | None = None,
+    history_only: bool = False,
+    on_run: Callable[[int, int], None] | None = None,
+) -> FitResult:
+    """Train one run for every point of the grid and every key, all from one compiled program.
+
+    Run (i, k) is, with init_key, fit_key = jax.random.split(keys[k]) and point_i the i-th value of every entry of grid,
+        fit(loss_fn, init_fn(init_key), optimizer(**point_i), train, key=fit_key, ...)
+    Every point, and every optimizer that is given the same keys, starts from the same weights and sees the same order
+    of examples: comparisons are paired. A run that diverges carries the step at which it did and changes no other.
+
+    Args:
+        loss_fn: (params, x, y, *, key=None) -> scalar, as for fit.
+        init_fn: key -> params, e.g. net.init.
+        optimizer: a factory such as jaxmlp.optimizers.adam.
+        grid: {"learning_rate": values, ...}, numeric arguments of the factory; arrays (points,) of equal length.
+        train: (x, y), as for fit.
+        keys: random keys, (keys,), e.g. jax.random.split(jax.random.key(0), 5).
+        epochs: passes over the training set of each run, >= 1.
+        batch_size: examples per step, in [1, n].
+        validation: (x, y), as for fit.
+        metrics: name -> fn(params, x, y) -> scalar, as for fit.
+        execution: "threads" runs whole runs side by side, each bit for bit what fit alone gives (a factory that builds
+            a closure, such as one with optax.chain in it, agrees up to rounding); "vmap" trains them as one vectorised
+            program, equal up to rounding. "auto" takes threads on a CPU, where vmap gains nothing, and vmap elsewhere
+            and where this call is itself being traced.
+        runs_at_once: threads side by side, or runs per vectorised piece, >= 1. By default the number of CPUs, or what
+            fits the free memory of the device.
+        history_only: leave params and state out of the result (None), which keeps large populations small.
+        on_run: called as on_run(runs done, runs in all) whenever runs end.
+
+    Returns:
+        FitResult whose leaves have the leading axes (points, keys).
+
+    Raises:
+        ValueError: the grid is not rectangular, names no argument of the factory or holds a value out of range, or
+            anything that fit refuses; raised before anything is compiled.
+        TypeError: an argument is of the wrong kind.
+    """
+    points = _checked_grid(optimizer, grid)
+    if execution not in ("auto", "threads", "vmap"):
+        known("execution", execution, ("auto", "threads", "vmap"))
+    if runs_at_once is not None and runs_at_once < 1:
+        raise ValueError(f"runs_at_once must be at least 1, got {runs_at_once}")
+    _check_keys(keys)
+    params = jax.eval_shape(init_fn, keys[0])
+    first = optimizer(**{name: values[0] for name, values in points.items()})
+    check_arguments(loss_fn, params, first, train, keys[0], epochs, batch_size, validation, metrics, None)
+
+    shape = (len(next(iter(points.values()))), keys.shape[0])
+    concrete = all(is_concrete(leaf) for leaf in jax.tree.leaves((keys, points, train, validation)))
+    if execution == "auto":
+        execution = "threads" if concrete and jax.default_backend() == "cpu" else "vmap"
+    settings = {"epochs": int(epochs), "batch_size": int(batch_size)}
+    task = _Task(loss_fn, init_fn, optimizer, dict(metrics or {}), (train, validation), settings, history_only)
+    launch = _side_by_side if execution == "threads" else _vectorised
+    flat_points = {name: jnp.repeat(jnp.asarray(values, float), shape[1]) for name, values in points.items()}
+    flat_keys = jnp.concatenate([keys] * shape[0])
+    flat = launch(task, flat_points, flat_keys, runs_at_once, on_run or (lambda done, total: None))
+    return jax.tree.map(lambda a: a.reshape(shape + a.shape[1:]), flat)
+
+
+class _Task(NamedTuple):
+    """What all runs of a sweep share."""
+
+    loss_fn: LossFn
+    init_fn: Callable[[jax.Array], PyTree]
+    optimizer: Callable[..., optax.GradientTransformation]
+    metrics: dict[str, Metric]
+    examples: tuple[Any, Any]  # (train, validation)
+    settings: dict[str, int]  # epochs and batch_size
+    history_only: bool
+
+
+def _kept(result: FitResult, history_only: bool) -> FitResult:
+    return result._replace(params=None, state=None) if history_only else result
+
+
+def _side_by_side(task, points, keys, threads, on_run):
+    """Whole runs in Python threads: XLA releases the interpreter while it computes, and one run alone leaves gaps."""
+    values = {name: np.asarray(column) for name, column in points.items()}
+    examples = jax.device_put(task.examples)
+    total = keys.shape[0]
+    settings = {setting: getattr(jax.config, f"jax_{setting}") for setting in _THREAD_LOCAL}
+
+    def one(index):
+        with contextlib.ExitStack() as stack:
+            for setting, value in settings.items():
+                stack.enter_context(getattr(jax, setting)(value))
+            return train(index)
+
+    def train(index):
+        init_key, fit_key = jax.random.split(keys[index])
+        params, point = task.init_fn(init_key), {name: column[index].item() for name, column in values.items()}
+        built = task.optimizer(**point)
+        if any(callable(leaf) for leaf in jax.tree.leaves(built)):
+            result = _run_of_factory(task, point, params, fit_key, examples)
+        else:
+            result = run(task.loss_fn, built, task.metrics, (params, fit_key), *examples, **task.settings)
+        return jax.block_until_ready(_kept(result, task.history_only))
+
+    results = [one(0)]  # alone, so that the threads find the program compiled
+    on_run(1, total)
+    pool = ThreadPoolExecutor(threads or _cpus())
+    try:
+        futures = [pool.submit(one, index) for index in range(1, total)]
+        for done, future in enumerate(as_completed(futures), 2):
+            future.result()  # an error ends the sweep at once
+            on_run(done, total)
+        results += [future.result() for future in futures]
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
+
+
+# What a caller may have set by a context manager, which JAX keeps for each thread apart.
+_THREAD_LOCAL = (
+    "enable_x64",
+    "default_device",
+    "default_matmul_precision",
+    "default_prng_impl",
+    "numpy_dtype_promotion",
+    "numpy_rank_promotion",
+    "debug_nans",
+)
+
+
+def _run_of_factory(task, point, params, key, examples):
+    """One run whose optimizer is a closure: the numbers go into the program as arguments of the factory."""
+    numbers, program = split((task.loss_fn, task.metrics))
+    point = {name: jnp.asarray(value, float) for name, value in point.items()}
+    return _compiled_factory(
+        numbers, point, params, key, examples, program=program, optimizer=task.optimizer, **task.settings
+    )
+
+
+@functools.partial(jax.jit, static_argnames=("program", "optimizer", "epochs", "batch_size"))
+def _compiled_factory(numbers, point, params, key, examples, *, program, optimizer, epochs, batch_size):
+    loss_fn, metrics = join(numbers, program)
+    return run(loss_fn, optimizer(**point), metrics, (params, key), *examples, epochs=epochs, batch_size=batch_size)
+
+
+def _vectorised(task, points, keys, piece, on_run):
+    """Pieces of the population, each one vectorised program; all of one size, so that there is one compile."""
+    total = keys.shape[0]
+    numbers, program = split((task.loss_fn, task.metrics))
+    pieces = -(-total // (piece or _runs_that_fit(task)))
+    size = -(-total // pieces)
+    rows = jnp.arange(pieces * size) % total  # the last piece is filled up with runs that are then dropped
+    results = []
+    for start in range(0, total, size):
+        chosen = rows[start : start + size]
+        results.append(
+            _compiled_piece(
+                numbers,
+                {name: column[chosen] for name, column in points.items()},
+                keys[chosen],
+                task.examples,
+                program=program,
+                init_fn=task.init_fn,
+                optimizer=task.optimizer,
+                history_only=task.history_only,
+                **task.settings,
+            )
+        )
+        if is_concrete(keys):
+            jax.block_until_ready(results[-1])
+            on_run(min(start + size, total), total)
+    return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:total], *results)
+
+
+@functools.partial(jax.jit, static_argnames=("program", "init_fn", "optimizer", "history_only", "epochs", "batch_size"))
+def _compiled_piece(numbers, points, keys, examples, *, program, init_fn, optimizer, history_only, **settings):
+    loss_fn, metrics = join(numbers, program)
+
+    def one(point, key):
+        init_key, fit_key = jax.random.split(key)
+        result = run(loss_fn, optimizer(**point), metrics, (init_fn(init_key), fit_key), *examples, **settings)
+        return _kept(result, history_only)
+
+    return jax.vmap(one)(points, keys)
+
+
+def _runs_that_fit(task):
+    """Runs whose working memory fills half of what the device has free; all of them where it does not say."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if "bytes_limit" not in stats:
+        return 2**31
+    free = stats["bytes_limit"] - stats.get("bytes_in_use", 0)
+    return max(1, int(free / 2 // _bytes_per_run(task)))
+
+
+def _bytes_per_run(task):
+    """An upper bound without compiling: every intermediate value of one step and of one validation counts."""
+    (train, validation), batch_size = task.examples, task.settings["batch_size"]
+    params = jax.eval_shape(task.init_fn, jax.eval_shape(lambda: jax.random.key(0)))
+    batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((batch_size, *jnp.shape(a)[1:]), jnp.result_type(a)), train)
+    traced = [jax.make_jaxpr(jax.value_and_grad(task.loss_fn))(params, *batch)]
+    if validation is not None:
+        traced += [jax.make_jaxpr(measure)(params, *validation) for measure in (task.loss_fn, *task.metrics.values())]
+    values = [v.aval for program in traced for equation in program.jaxpr.eqns for v in equation.outvars]
+    # Parameters, gradients, updates and at most three slots of an optimizer.
+    values += 6 * jax.tree.leaves(params)
+    return sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in values if not _is_key(v))
+
+
+def _is_key(value):
+    return jnp.issubdtype(value.dtype, jax.dtypes.extended)
+
+
+def _cpus():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _checked_grid(optimizer, grid):
+    if not callable(optimizer):
+        raise TypeError(f"optimizer must be a factory such as jaxmlp.optimizers.adam, got {optimizer!r}")
+    if not isinstance(grid, Mapping) or not grid:
+        raise ValueError(f'grid must name at least one argument, e.g. {{"learning_rate": [0.01, 0.1]}}, got {grid!r}')
+    arguments = inspect.signature(optimizer).parameters
+    if not any(argument.kind is inspect.Parameter.VAR_KEYWORD for argument in arguments.values()):
+        for name in grid:
+            known("hyperparameter", name, tuple(arguments))
+    points = {name: values if hasattr(values, "shape") else np.asarray(values) for name, values in grid.items()}
+    lengths = {name: jnp.shape(values) for name, values in points.items()}
+    if len(set(lengths.values())) != 1 or len(next(iter(lengths.values()))) != 1 or 0 in next(iter(lengths.values())):
+        raise ValueError(f"grid needs arrays (points,) of one length, at least 1, got shapes {lengths}")
+    for values in points.values():
+        if not (jnp.issubdtype(values.dtype, jnp.floating) or jnp.issubdtype(values.dtype, jnp.integer)):
+            raise TypeError(f"grid must hold numbers, got {values!r}")
+    if all(is_concrete(values) for values in points.values()):
+        for row in zip(*(np.asarray(values) for values in points.values()), strict=True):
+            optimizer(**dict(zip(points, row, strict=True)))  # raises where a value is out of its range
+    return points
+
+
+def _check_keys(keys):
+    typed = hasattr(keys, "dtype") and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
+    if not hasattr(keys, "dtype") or keys.ndim != (1 if typed else 2) or keys.shape[0] == 0:
+        raise TypeError(
+            f"keys must be an array of random keys, e.g. jax.random.split(jax.random.key(0), 5), got {keys!r}"
+        )

@@ -1,0 +1,249 @@
+"""The gradients of JAX against backpropagation by hand (numpy_mlp), and both against central differences."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy_mlp
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from jaxmlp import Layer, activations, losses, mlp, objective
+
+# 2^-52 is float64's relative rounding error, so 1e-12 leaves 4500 of them to chains of up to 4 layers with sums of up
+# to 5 terms. `well_conditioned` keeps out the few random networks in which a sum cancels and loses more than that.
+FLOAT64 = 1e-12
+# 84 relative rounding errors of float32 (2^-23): a gradient here is a chain of 3 layers, each one sum of at most 6
+# products and about 5 roundings of an activation and its slope, so about 3 * 11 forward and as many backward.
+FLOAT32 = 1e-5
+# Truncation: eps^2 |f'''| / 6 with eps = 1e-5 and |f'''| < 100, 1.7e-9. Rounding: the loss, below 5, is off by some 20 roundings of
+# 1.1e-16, which the division by eps turns into 1.1e-9. The kinks are further away than eps, so they add nothing.
+CENTRAL = 3e-9
+
+SIZES = (3, 5, 4)
+PENALTIES = {"l1": 0.03, "l2": 0.07}
+SMOOTH = sorted(set(numpy_mlp.ACTIVATIONS) - {"step"})  # the slope of step is 0 by convention, not by its graph
+
+
+def test_the_hand_derivation_covers_every_activation_and_loss():
+    assert set(numpy_mlp.ACTIVATIONS) == set(activations.ACTIVATIONS)
+    assert set(numpy_mlp.LOSSES) == set(losses.LOSSES)
+
+
+@pytest.mark.parametrize("loss", sorted(numpy_mlp.LOSSES))
+@pytest.mark.parametrize("activation", sorted(numpy_mlp.ACTIVATIONS))
+def test_loss_and_gradients_agree_for_every_activation_and_loss(x64, activation, loss):
+    actual = values_and_grads_of_every_loss(activation)[loss]
+    params, x, y = example((*SIZES, 2), n=5, loss=loss, seed=1)
+    expected = numpy_mlp.loss_and_grads(params, x, y, activation=activation, loss=loss, **PENALTIES)
+    assert_same(actual, expected, FLOAT64)
+
+
+@pytest.mark.parametrize("loss", sorted(numpy_mlp.LOSSES))
+@pytest.mark.parametrize("activation", SMOOTH)
+def test_gradients_agree_with_central_differences(x64, activation, loss):
+    params, x, y = example((*SIZES, 2), n=5, loss=loss, seed=1)
+    assert_away_from_kinks(params, x, y, activation, loss)
+
+    def by_hand(point):
+        return numpy_mlp.loss_and_grads(point, x, y, activation=activation, loss=loss, **PENALTIES)
+
+    numeric = jax.tree.leaves(numpy_mlp.central_differences(lambda point: by_hand(point)[0], params))
+    for _, grads in (by_hand(params), values_and_grads_of_every_loss(activation)[loss]):
+        for leaf, numeric_leaf in zip(jax.tree.leaves(grads), numeric, strict=True):
+            np.testing.assert_allclose(leaf, numeric_leaf, rtol=0, atol=CENTRAL)
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss"),
+    [(activation, "softmax_cross_entropy") for activation in sorted(numpy_mlp.ACTIVATIONS)]
+    + [("tanh", loss) for loss in sorted(numpy_mlp.LOSSES) if loss != "softmax_cross_entropy"],
+)
+def test_gradients_agree_in_float32(activation, loss):
+    sizes = (*SIZES, 2)
+    params, x, y = example(sizes, n=5, loss=loss, seed=1)
+    loss_fn = objective(mlp(sizes, activation=activation).apply, loss, **PENALTIES)
+    actual = jax.jit(jax.value_and_grad(loss_fn))(as_layers(params, jnp.float32), *map(np.float32, (x, y)))
+    assert {leaf.dtype for leaf in jax.tree.leaves(actual)} == {jnp.dtype(jnp.float32)}
+    expected = numpy_mlp.loss_and_grads(params, x, y, activation=activation, loss=loss, **PENALTIES)
+    assert_same(actual, expected, FLOAT32)
+
+
+@st.composite
+def networks(draw):
+    loss = draw(st.sampled_from(sorted(numpy_mlp.LOSSES)))
+    outputs = draw(st.integers(2 if loss == "softmax_cross_entropy" else 1, 3))
+    # Few different widths, because JAX compiles every operation anew for every shape.
+    hidden = draw(st.lists(st.sampled_from([1, 2, 5]), max_size=3))
+    # Odd, so that the signs in the gradient of mean_absolute_error cannot add up to zero.
+    n = draw(st.sampled_from([1, 3]))
+    return (draw(st.sampled_from([1, 2])), *hidden, outputs), n, loss
+
+
+@settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    network=networks(),
+    activation=st.sampled_from(sorted(numpy_mlp.ACTIVATIONS)),
+    targets=st.sampled_from(["labels", "one_hot", "soft"]),
+    l1=st.sampled_from([0.0, 0.02]),
+    l2=st.sampled_from([0.0, 0.3]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_gradients_agree_over_random_shapes_and_depths(x64, network, activation, targets, l1, l2, seed):
+    sizes, n, loss = network
+    params, x, y = example(sizes, n=n, loss=loss, seed=seed, targets=targets)
+    settings_ = {"activation": activation, "loss": loss, "l1": l1, "l2": l2}
+    assume(well_conditioned(params, x, y, **settings_))
+    loss_fn = objective(mlp(sizes, activation=activation).apply, loss, l1=l1, l2=l2)
+    actual = jax.value_and_grad(loss_fn)(as_layers(params), x, y)
+    assert_same(actual, numpy_mlp.loss_and_grads(params, x, y, **settings_), FLOAT64)
+
+
+@pytest.mark.parametrize(("sizes", "n"), [((3, 2), 5), ((3, 2), 1), ((2, 4, 2), 1)])
+@pytest.mark.parametrize(
+    ("loss", "targets"),
+    [("softmax_cross_entropy", "labels"), ("softmax_cross_entropy", "one_hot")]
+    + [(loss, "soft") for loss in sorted(numpy_mlp.LOSSES)],
+)
+def test_gradients_agree_for_one_layer_and_for_one_example(x64, sizes, n, loss, targets):
+    assert_gradients_agree(sizes, n, loss, targets)
+
+
+@pytest.mark.parametrize("loss", sorted(set(numpy_mlp.LOSSES) - {"softmax_cross_entropy"}))
+@pytest.mark.parametrize("targets", ["labels", "one_hot"])  # (n,) and (n, 1), see example
+def test_gradients_agree_for_one_output(x64, loss, targets):
+    assert_gradients_agree((3, 4, 1), 3, loss, targets)
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss", "n_outputs"),
+    [("gelu", "softmax_cross_entropy", 3), ("leaky_relu", "mean_squared_error", 1)],
+)
+def test_gradients_agree_under_dropout(x64, activation, loss, n_outputs):
+    sizes, rates, key = (4, 8, 6, n_outputs), (0.2, 0.5, 0.3), jax.random.key(5)
+    params, x, y = example(sizes, n=5, loss=loss, seed=3)
+    masks = dropout_factors(sizes, rates, x, key)
+    for mask in masks:
+        assert 0 < np.count_nonzero(mask) < mask.size
+    loss_fn = objective(mlp(sizes, activation=activation, dropout=rates).apply, loss, l2=0.1)
+    actual = jax.jit(jax.value_and_grad(loss_fn))(as_layers(params), x, y, key=key)
+    expected = numpy_mlp.loss_and_grads(params, x, y, activation=activation, loss=loss, l2=0.1, masks=masks)
+    assert_same(actual, expected, FLOAT64)
+
+
+@pytest.mark.parametrize("activation", ["gelu", "leaky_relu"])
+def test_gradients_by_the_inputs_agree_with_central_differences(x64, activation):
+    sizes = (*SIZES, 2)
+    params, x, y = example(sizes, n=5, loss="mean_squared_error", seed=1)
+    assert_away_from_kinks(params, x, y, activation, "mean_squared_error")
+
+    def by_hand(point):
+        return numpy_mlp.loss_and_grads(params, point, y, activation=activation, loss="mean_squared_error")[0]
+
+    loss_fn = objective(mlp(sizes, activation=activation).apply, "mean_squared_error")
+    actual = jax.jit(jax.grad(loss_fn, argnums=1))(as_layers(params), x, y)
+    np.testing.assert_allclose(actual, numpy_mlp.central_differences(by_hand, x), rtol=0, atol=CENTRAL)
+
+
+def test_weights_at_zero_get_no_gradient_from_l1(x64):
+    params = (Layer(jnp.array([[0.0, 2.0], [-3.0, 0.0]]), jnp.zeros(2)),)
+    loss_fn = objective(mlp((2, 2)).apply, "mean_squared_error", l1=0.5)
+    # x = 0 and y = 0, so the data loss is 0 and flat.
+    grads = jax.grad(loss_fn)(params, np.zeros((1, 2)), np.zeros((1, 2)))
+    np.testing.assert_array_equal(grads[0].w, [[0.0, 0.5], [-0.5, 0.0]])
+
+
+@functools.cache
+def values_and_grads_of_every_loss(activation):
+    """The answers of JAX at the examples of seed 1, all losses in one program, which compiles faster than four."""
+    apply = mlp((*SIZES, 2), activation=activation).apply
+    examples = {loss: example((*SIZES, 2), n=5, loss=loss, seed=1) for loss in numpy_mlp.LOSSES}
+
+    @jax.jit
+    def answers(points):
+        return {
+            loss: jax.value_and_grad(objective(apply, loss, **PENALTIES))(*point) for loss, point in points.items()
+        }
+
+    return answers({loss: (as_layers(params), x, y) for loss, (params, x, y) in examples.items()})
+
+
+def assert_gradients_agree(sizes, n, loss, targets):
+    params, x, y = example(sizes, n=n, loss=loss, seed=7, targets=targets)
+    loss_fn = objective(mlp(sizes, activation="tanh").apply, loss, **PENALTIES)
+    actual = jax.jit(jax.value_and_grad(loss_fn))(as_layers(params), x, y)
+    expected = numpy_mlp.loss_and_grads(params, x, y, activation="tanh", loss=loss, **PENALTIES)
+    assert_same(actual, expected, FLOAT64)
+
+
+def example(sizes, *, n, loss, seed, targets="soft"):
+    """Random (params, x, y) in float64; weights of variance 1/fan_in keep outputs near 1, far from saturation."""
+    rng = np.random.default_rng(seed)
+    params = [
+        (rng.normal(size=(fan_in, fan_out)) / np.sqrt(fan_in), 0.5 * rng.normal(size=fan_out))
+        for fan_in, fan_out in zip(sizes, sizes[1:], strict=False)
+    ]
+    x = rng.uniform(-2, 2, size=(n, sizes[0]))
+    if loss == "softmax_cross_entropy":
+        labels = rng.integers(sizes[-1], size=n)
+        soft = rng.dirichlet(np.ones(sizes[-1]), size=n)
+        return params, x, {"labels": labels, "one_hot": np.eye(sizes[-1])[labels], "soft": soft}[targets]
+    if loss == "binary_cross_entropy":
+        soft = rng.uniform(size=(n, sizes[-1]))
+        y = soft if targets == "soft" else np.round(soft)
+    else:
+        y = rng.normal(size=(n, sizes[-1]))
+    return params, x, y[:, 0] if sizes[-1] == 1 and targets == "labels" else y
+
+
+def as_layers(params, dtype=jnp.float64):
+    return tuple(Layer(jnp.asarray(w, dtype), jnp.asarray(b, dtype)) for w, b in params)
+
+
+def assert_same(actual, expected, rtol):
+    """Compare (loss, grads) leaf by leaf: max|a - b| <= rtol max|b|; where b is 0 throughout, a must be exactly 0."""
+    for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
+        assert np.shape(a) == np.shape(b)
+        error, size = np.max(np.abs(np.asarray(a, np.float64) - b)), np.max(np.abs(b))
+        assert error <= rtol * size, f"error {error:.2e} of leaf {np.shape(b)} of size {size:.2e}"
+
+
+def well_conditioned(params, x, y, **settings_):
+    """Tell whether no leaf of the gradient is what is left after terms cancelled.
+
+    A sum that cancels amplifies an error of its terms. Here every weight is off by 1e-14 (alternately up and down); if
+    that moves a leaf by more than 1e-12 of its size, rounding alone does so too, in any program.
+    """
+    nudged = [
+        (w * (1 + 1e-14 * (-1.0) ** np.arange(w.size).reshape(w.shape)), b * (1 - 1e-14 * (-1.0) ** np.arange(b.size)))
+        for w, b in params
+    ]
+    _, grads = numpy_mlp.loss_and_grads(params, x, y, **settings_)
+    _, others = numpy_mlp.loss_and_grads(nudged, x, y, **settings_)
+    pairs = zip(jax.tree.leaves(grads), jax.tree.leaves(others), strict=True)
+    return all(np.max(np.abs(a - b)) <= 1e-12 * np.max(np.abs(b)) for a, b in pairs)
+
+
+def assert_away_from_kinks(params, x, y, activation, loss):
+    """Check that a step of 1e-5 in one parameter cannot carry |w|, an activation or |outputs - y| over its kink."""
+    layers = range(1, len(params) + 1)
+    zs = [numpy_mlp.forward(params[:layer], x, activation=activation) for layer in layers]
+    at_kinks = [w for w, _ in params] + zs[:-1] + ([zs[-1] - y] if loss == "mean_absolute_error" else [])
+    # Inputs and hidden values are below 10 here, and a step passes at most 3 layers of weights of about 1.
+    assert min(np.min(np.abs(values)) for values in at_kinks) > 10 * 1e-5
+
+
+def dropout_factors(sizes, rates, x, key):
+    """Read the factors 0 or 1/(1 - rate) of every layer's input off a linear network of the same sizes.
+
+    With all parameters 1 and x = 1 everything stays positive, and for the output o_i of example i, summed over outputs,
+    do_i/dw_l[j, k] = h_l[i, j] delta_l[i, k]: it is 0 for all k exactly where entry j was dropped, unless all units
+    above were dropped.
+    """
+    ones = jax.tree.map(jnp.ones_like, mlp(sizes, dtype=jnp.float64).init(key))
+    linear = mlp(sizes, activation="identity", dropout=rates)
+    slopes = jax.jit(jax.jacrev(lambda params: linear.apply(params, jnp.ones(x.shape), key=key).sum(axis=-1)))(ones)
+    assert all(np.all(np.any(layer.w != 0, axis=(1, 2))) for layer in slopes)  # some unit above was kept
+    return [np.any(np.asarray(layer.w) != 0, axis=2) / (1 - rate) for layer, rate in zip(slopes, rates, strict=True)]

@@ -1,0 +1,282 @@
+"""The network: parameters, forward pass, dropout, equality, dtypes, and what mlp refuses."""
+
+import pickle
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxmlp import Layer, activations, mlp
+from jaxmlp.network import INITIALIZERS
+
+KEY = jax.random.key(0)
+FAN_IN, FAN_OUT = 300, 200
+VARIANCES = {
+    "glorot": 2 / (FAN_IN + FAN_OUT),  # Glorot and Bengio (2010), equation 12
+    "he": 2 / FAN_IN,  # He et al. (2015), equation 10
+    "lecun": 1 / FAN_IN,  # LeCun et al. (1998), equation 16
+}
+
+
+def test_params_are_one_layer_of_weights_and_zero_biases_per_pair_of_sizes():
+    params = mlp((4, 3, 2)).init(KEY)
+    assert isinstance(params, tuple) and all(isinstance(layer, Layer) for layer in params)
+    assert [(w.shape, b.shape) for w, b in params] == [((4, 3), (3,)), ((3, 2), (2,))]
+    assert not any(b.any() for _, b in params)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(jnp.float32)}
+
+
+@pytest.mark.parametrize("name", sorted(INITIALIZERS))
+def test_initial_weights_have_the_variance_and_shape_of_their_distribution(name):
+    w = np.asarray(mlp((FAN_IN, FAN_OUT), initializer=name).init(KEY)[0].w, np.float64)
+    family, shape = name.split("_")
+    variance = VARIANCES[family]
+    # The mean of n draws has standard deviation sqrt(variance / n), their variance at most variance sqrt(2 / n): that of
+    # the normal distribution, whose tails are longer. Five of each, for one fixed key.
+    assert abs(w.mean()) < 5 * np.sqrt(variance / w.size)
+    assert abs(w.var() / variance - 1) < 5 * np.sqrt(2 / w.size)
+    # A uniform draw ends at sqrt(3) standard deviations. A normal one is cut at two of its own, which leaves it a
+    # standard deviation of 0.8796 and so ends at 2 / 0.8796 = 2.274. The largest of 60,000 is within 1 % of the end.
+    end = {"uniform": np.sqrt(3), "normal": 2.274}[shape] * np.sqrt(variance)
+    assert 0.99 * end < np.abs(w).max() < 1.001 * end
+
+
+def test_layers_and_keys_draw_different_weights_and_equal_keys_equal_ones():
+    net = mlp((3, 3, 3))
+    first, again, other = net.init(KEY), net.init(KEY), net.init(jax.random.key(1))
+    assert not np.any(first[0].w == first[1].w)
+    assert not np.any(first[0].w == other[0].w)
+    jax.tree.map(np.testing.assert_array_equal, first, again)
+
+
+def test_an_initializer_may_be_a_function_of_key_shape_and_dtype():
+    params = mlp((3, 2), initializer=lambda key, shape, dtype: jnp.full(shape, 0.5, dtype)).init(KEY)
+    np.testing.assert_array_equal(params[0].w, np.full((3, 2), 0.5))
+    small = mlp((FAN_IN, FAN_OUT), initializer=jax.nn.initializers.normal(0.01)).init(KEY)[0].w
+    assert abs(float(small.std()) / 0.01 - 1) < 5 * np.sqrt(0.5 / small.size)  # a standard deviation varies so
+
+
+def test_outputs_of_a_small_network_are_those_computed_by_hand():
+    params = (
+        Layer(jnp.array([[1.0, -1.0], [2.0, 0.5]]), jnp.array([0.0, 1.0])),
+        Layer(jnp.array([[3.0], [-2.0]]), jnp.array([0.25])),
+    )
+    # z = (1 + 2*2, -1 + 0.5*2 + 1) = (5, 1) and relu keeps both: 3*5 - 2*1 + 0.25.
+    # z = (-1 - 2*2, 1 - 0.5*2 + 1) = (-5, 1) and relu drops the first: -2*1 + 0.25; the output is left as it is.
+    x = jnp.array([[1.0, 2.0], [-1.0, -2.0]])
+    np.testing.assert_array_equal(mlp((2, 2, 1)).apply(params, x), [[13.25], [-1.75]])
+
+
+def test_a_network_without_hidden_layers_is_affine():
+    params = (Layer(jnp.array([[1.0], [2.0]]), jnp.array([-10.0])),)
+    assert mlp((2, 1), activation="sigmoid").apply(params, jnp.array([3.0, 4.0])) == 3 + 8 - 10
+
+
+@pytest.mark.parametrize("axes", [(), (1,), (0,), (3, 2)])
+def test_all_leading_axes_are_batch(axes):
+    net = mlp((4, 5, 3), activation="tanh")
+    params, x = net.init(KEY), jax.random.normal(KEY, (*axes, 4))
+    outputs = net.apply(params, x)
+    assert outputs.shape == (*axes, 3)
+    one_by_one = [net.apply(params, row) for row in x.reshape(-1, 4)]
+    # Sums of 5 products of about 1, in an order that may differ: a few roundings of 6e-8.
+    np.testing.assert_allclose(outputs.reshape(-1, 3), np.reshape(one_by_one, (-1, 3)), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64, bool, np.float16, np.float64])
+def test_inputs_are_cast_to_the_dtype_of_the_parameters(x64, dtype):
+    net = mlp((2, 3, 1))
+    params, x = net.init(KEY), np.array([[0, 1], [1, 1]])
+    outputs = net.apply(params, x.astype(dtype))
+    assert outputs.dtype == jnp.float32
+    np.testing.assert_array_equal(outputs, net.apply(params, x.astype(np.float32)))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16, "float64"])
+def test_parameters_and_outputs_have_the_dtype_asked_for(x64, dtype):
+    net = mlp((4, 3, 2), activation="gelu", dropout=0.5, dtype=dtype)
+    params = net.init(KEY)
+    assert {leaf.dtype for leaf in jax.tree.leaves(params)} == {jnp.dtype(dtype)}
+    assert net.apply(params, np.ones((5, 4)), key=KEY).dtype == dtype
+
+
+def test_bfloat16_computes_what_float32_does_within_its_precision():
+    net = mlp((8, 8, 4), dtype=jnp.bfloat16)
+    params, x = net.init(KEY), jax.random.normal(KEY, (16, 8), jnp.bfloat16)
+    wide = mlp((8, 8, 4)).apply(jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params), x)
+    # bfloat16 rounds by 2^-9; here two sums of 8 products and the values between are rounded, 18 times at most.
+    error = np.max(np.abs(np.asarray(net.apply(params, x), np.float32) - wide))
+    assert error <= 18 * 2**-9 * np.max(np.abs(wide))
+
+
+def test_nothing_is_dropped_without_a_key_or_without_a_rate():
+    dropping, plain = mlp((4, 5, 3), dropout=0.5), mlp((4, 5, 3))
+    params, x = plain.init(KEY), jnp.ones((2, 4))
+    np.testing.assert_array_equal(dropping.apply(params, x), plain.apply(params, x))
+    np.testing.assert_array_equal(plain.apply(params, x, key=KEY), plain.apply(params, x))
+
+
+def test_a_key_decides_what_is_dropped():
+    draws = [dropped_inputs(0.5, 64, key) for key in (KEY, KEY, jax.random.key(1))]
+    np.testing.assert_array_equal(draws[0], draws[1])
+    assert np.any(draws[0] != draws[2])
+    assert np.any(draws[0][0] != draws[0][1])  # each example for itself
+    jitted = jax.jit(lambda key: dropped_inputs(0.5, 64, key))(KEY)
+    np.testing.assert_array_equal(draws[0], jitted)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
+def test_inputs_are_dropped_at_the_rate_and_the_others_scaled_up_so_that_the_mean_stays(rate):
+    factors = np.asarray(dropped_inputs(rate, 100, KEY, examples=400))
+    kept = factors != 0
+    np.testing.assert_allclose(factors[kept], 1 / (1 - rate), rtol=2e-7)  # one division and its input, rounded
+    # The share of n kept entries has standard deviation sqrt(rate (1 - rate) / n); five of them, for one fixed key.
+    assert abs(kept.mean() - (1 - rate)) < 5 * np.sqrt(rate * (1 - rate) / kept.size)
+
+
+def test_one_rate_spares_the_input_of_the_network():
+    one_layer = mlp((4, 3), dropout=0.9)
+    params, x = one_layer.init(KEY), jnp.ones((2, 4))
+    np.testing.assert_array_equal(one_layer.apply(params, x, key=KEY), one_layer.apply(params, x))
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_rates_belong_to_layer_inputs_in_order(layer):
+    sizes, rates = (6, 5, 4, 1), [0.0, 0.0, 0.0]
+    rates[layer] = 0.5
+    net = mlp(sizes, activation="identity", dropout=rates)
+    ones = jax.tree.map(jnp.ones_like, net.init(KEY))
+    grads = jax.grad(lambda params: net.apply(params, jnp.ones(6), key=KEY).sum())(ones)
+    # Everything is positive, so the gradient by a row of weights is 0 exactly where the row's input was dropped.
+    for index, (w, _) in enumerate(grads):
+        dropped = np.count_nonzero(~np.any(np.asarray(w) != 0, axis=1))
+        assert 0 < dropped < sizes[layer] if index == layer else dropped == 0
+
+
+def test_layers_drop_independently():
+    net = mlp((64, 64, 1), activation="identity", dropout=(0.5, 0.5))
+    params = (Layer(jnp.eye(64), jnp.zeros(64)), Layer(jnp.ones((64, 1)), jnp.zeros(1)))
+    kept = float(net.apply(params, jnp.ones(64), key=KEY)[0]) / 4  # number of units that both layers kept
+    # Independent: 64 / 4 = 16, standard deviation sqrt(64 * 3/16) = 3.5; one shared mask would keep about 32.
+    assert abs(kept - 16) < 4 * 3.5 - 1
+
+
+def test_equal_settings_give_equal_functions_that_compile_once():
+    traces = []
+
+    @jax.jit
+    def outputs(net, params, x):
+        traces.append(net)
+        return net.value.apply(params, x)
+
+    params = mlp((4, 3, 2)).init(KEY)
+    for settings in ({}, {}, {"activation": "tanh"}):
+        outputs(Static(mlp([4, 3, np.int64(2)], dropout=0.1, **settings)), params, jnp.ones(4))
+    assert len(traces) == 2
+    assert mlp((4, 3, 2)) == mlp((4, 3, 2), dtype="float32", dropout=0)
+    assert hash(mlp((4, 3, 2))) == hash(mlp((4, 3, 2)))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"activation": "tanh"}, {"initializer": "he_uniform"}, {"dropout": 0.1}, {"dtype": jnp.bfloat16}],
+    ids=lambda other: next(iter(other)),
+)
+def test_other_settings_give_another_network(other):
+    assert mlp((4, 3, 2)) != mlp((4, 3, 2), **other)
+
+
+def test_a_network_can_be_pickled():
+    net = mlp((4, 3, 2), activation=activations.gelu, dropout=0.2, dtype=jnp.bfloat16)
+    assert pickle.loads(pickle.dumps(net)) == net
+
+
+@pytest.mark.parametrize(
+    ("sizes", "error", "match"),
+    [
+        ((4,), ValueError, r"at least an input and an output size, got \(4,\)"),
+        ((), ValueError, r"at least an input and an output size, got \(\)"),
+        ((4, 0, 2), ValueError, r"at least 1, got 0 in \(4, 0, 2\)"),
+        ((4, -3), ValueError, "at least 1, got -3"),
+        ((4, 2.0), TypeError, r"must be integers, got 2\.0"),
+        ((4, True), TypeError, "must be integers, got True"),
+        ("42", TypeError, "must be integers, got '4'"),
+        (42, TypeError, "layer_sizes"),
+    ],
+)
+def test_sizes_are_checked(sizes, error, match):
+    with pytest.raises(error, match=match):
+        mlp(sizes)
+
+
+@pytest.mark.parametrize(
+    ("setting", "error", "match"),
+    [
+        ({"activation": "rellu"}, ValueError, r"unknown activation 'rellu'.*Did you mean 'relu'\?"),
+        ({"activation": 3}, TypeError, "activation must be a name or a function, got 3"),
+        ({"initializer": "he_norm"}, ValueError, r"unknown initializer 'he_norm'.*Did you mean 'he_normal'\?"),
+        ({"initializer": None}, TypeError, "initializer must be a name or a function"),
+        ({"dtype": jnp.int32}, TypeError, "dtype must be floating point, got int32"),
+        ({"dtype": complex}, TypeError, "dtype must be floating point, got complex128"),
+        ({"dropout": 1.0}, ValueError, r"dropout must be in \[0, 1\); got 1\.0"),
+        ({"dropout": -0.1}, ValueError, r"dropout must be in \[0, 1\); got -0\.1"),
+        ({"dropout": float("nan")}, ValueError, r"dropout must be in \[0, 1\); got nan"),
+        ({"dropout": (0.1, float("nan"))}, ValueError, r"dropout must be in \[0, 1\)"),
+        ({"dropout": (0.1,)}, ValueError, "one rate per layer input, 2 of them"),
+        ({"dropout": (0.1, 0.2, 0.3)}, ValueError, "one rate per layer input, 2 of them"),
+        ({"dropout": None}, TypeError, "dropout must be a real number; got None"),
+        ({"dropout": True}, TypeError, "dropout must be a real number; got True"),
+    ],
+)
+def test_settings_are_checked(setting, error, match):
+    with pytest.raises(error, match=match):
+        mlp((4, 3, 2), **setting)
+
+
+def test_rates_may_be_an_array():
+    assert mlp((4, 3, 2), dropout=np.array([0.25, 0.5])) == mlp((4, 3, 2), dropout=(0.25, 0.5))
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (4, 3), (4, 2, 2)])
+def test_inputs_of_the_wrong_width_are_refused(shape):
+    net = mlp((4, 3, 2))
+    with pytest.raises(ValueError, match=r"x must have shape \(\.\.\., 4\), got .*flatten images"):
+        net.apply(net.init(KEY), jnp.ones(shape))
+
+
+WRONG_PARAMS = {
+    "of other sizes": lambda: mlp((4, 3, 1)).init(KEY),
+    "of more layers": lambda: mlp((4, 3, 2, 2)).init(KEY),
+    "of fewer layers": lambda: mlp((4, 3)).init(KEY),
+    "transposed": lambda: tuple(Layer(w.T, b) for w, b in mlp((4, 3, 2)).init(KEY)),
+    "without biases": lambda: tuple((w,) for w, _ in mlp((4, 3, 2)).init(KEY)),
+    "flat": lambda: tuple(jax.tree.leaves(mlp((4, 3, 2)).init(KEY))),
+    "nothing": lambda: None,
+}
+
+
+@pytest.mark.parametrize("case", WRONG_PARAMS)
+def test_params_that_do_not_fit_are_refused(case):
+    with pytest.raises((ValueError, TypeError), match=r"params of \(4, 3, 2\) must have shapes"):
+        mlp((4, 3, 2)).apply(WRONG_PARAMS[case](), jnp.ones(4))
+
+
+def dropped_inputs(rate, width, key, examples=2):
+    """The factors by which dropout multiplies inputs, seen through a network that passes ones on."""
+    net = mlp((width, width), dropout=(rate,))
+    return net.apply((Layer(jnp.eye(width), jnp.zeros(width)),), jnp.ones((examples, width)), key=key)
+
+
+@jax.tree_util.register_static
+class Static:
+    """Passes a value to jit as part of the program, looked up by its hash and equality."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __hash__(self):
+        return hash(self.value)
+
+    def __eq__(self, other):
+        return self.value == other.value

@@ -1,0 +1,397 @@
+"""Optimizers as values: what they say, what they refuse, and how they go through optax, jit, vmap and grad."""
+
+import inspect
+import re
+from contextlib import contextmanager
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.tree_util import Partial
+from test_optimizers import OWN_SETTINGS, assert_steps_agree, random_gradients, replay
+
+from jaxmlp import apply_updates, optimizers
+
+SETTINGS = {name: {"learning_rate": 0.1} | own for name, own in OWN_SETTINGS.items()}
+each_rule = pytest.mark.parametrize("name", SETTINGS)
+
+# The same numbers through another program (an argument in place of a constant, a batch axis): XLA may fuse the ten
+# operations of a step differently, and each keeps 6e-8 in float32 and 1.1e-16 in float64.
+FLOAT32, FLOAT64 = 1e-6, 1e-14
+
+
+def make(name, **changes):
+    return getattr(optimizers, name)(**SETTINGS[name] | changes)
+
+
+def gradients(dtype="float32", steps=6):
+    return jax.tree.map(lambda g: g[:steps], random_gradients(dtype)["layers"][0])
+
+
+@contextmanager
+def compilations(function_name):
+    """Collect JAX's own report of each program that it compiles for the function of this name."""
+    compiled = []
+
+    def listen(event, duration, fun_name="", **_):
+        if event == "/jax/core/compile/backend_compile_duration" and function_name in fun_name:
+            compiled.append(fun_name)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield compiled
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+# The contract of names and defaults.
+
+
+def test_factories_have_the_argument_names_and_defaults_of_the_contract():
+    adam = "learning_rate, b1=0.9, b2=0.999, eps=1e-08, eps_root=0.0"
+    expected = {
+        "sgd": "learning_rate",
+        "momentum": "learning_rate, momentum=0.9",
+        "nesterov": "learning_rate, momentum=0.9",
+        "adagrad": "learning_rate, initial_accumulator=0.1, eps=1e-07",
+        "rmsprop": "learning_rate, decay=0.9, eps=1e-08, initial_scale=0.0",
+        "adam": adam,
+        "amsgrad": adam,
+        "max_norm": "limit",
+    }
+    for name, written in expected.items():
+        arguments = inspect.signature(getattr(optimizers, name)).parameters.values()
+        assert ", ".join(str(a.replace(annotation=a.empty)) for a in arguments) == written
+
+
+@each_rule
+def test_state_counts_steps_in_int32_and_keeps_slots_like_the_parameters(name):
+    params = {"w": jnp.ones((3, 2)), "empty": jnp.ones((0, 4)), "none": None, "half": jnp.ones((), jnp.bfloat16)}
+    state = make(name).init(params)
+    assert isinstance(make(name), optax.GradientTransformation)
+    adam = ("mu", "nu")
+    slots = {"sgd": (), "adagrad": ("accumulator",), "rmsprop": ("nu",), "adam": adam, "amsgrad": (*adam, "nu_max")}
+    assert state._fields == ("count", *slots.get(name, ("velocity",)))
+    for expected_count in (0, 1, 2):
+        assert (state.count.dtype, state.count.shape, int(state.count)) == (jnp.int32, (), expected_count)
+        for slot in state[1:]:
+            assert jax.tree.map(lambda s: (s.shape, s.dtype), slot) == jax.tree.map(
+                lambda p: (p.shape, p.dtype), params
+            )
+        updates, state = make(name).update(params, state, params)
+    assert jax.tree.map(lambda u: (u.shape, u.dtype), updates) == jax.tree.map(lambda p: (p.shape, p.dtype), params)
+
+
+@each_rule
+def test_count_stays_at_its_largest_value(name):
+    state = make(name).init(jnp.ones(2))._replace(count=jnp.asarray(2**31 - 1, jnp.int32))
+    updates, state = make(name).update(jnp.ones(2), state)
+    assert int(state.count) == 2**31 - 1
+    assert np.all(np.isfinite(updates))
+
+
+# An optimizer is a pytree of numbers.
+
+
+@each_rule
+def test_the_leaves_of_an_optimizer_are_its_numbers_and_survive_a_round_trip(name):
+    leaves, structure = jax.tree.flatten(make(name))
+    assert sorted(leaves) == sorted(SETTINGS[name].values())
+    assert structure == jax.tree.structure(make(name, learning_rate=0.7))
+    rebuilt = jax.tree.unflatten(structure, leaves)
+    assert_steps_agree(replay(rebuilt, gradients()), replay(make(name), gradients()), 0)
+
+
+@each_rule
+def test_new_numbers_compile_nothing(name):
+    @jax.jit
+    def counted_replay(optimizer, grads):
+        return replay(optimizer, grads)
+
+    grads, settings = gradients(), SETTINGS[name]
+    others = [{k: v * scale for k, v in settings.items()} for scale in (1.0, 0.5, 1.05)]
+    with compilations("counted_replay") as compiled:
+        runs = [counted_replay(getattr(optimizers, name)(**numbers), grads) for numbers in others]
+    assert len(compiled) == 1
+    for numbers, updates in zip(others, runs, strict=True):
+        assert_steps_agree(updates, replay(getattr(optimizers, name)(**numbers), grads), FLOAT32)
+
+
+def test_a_schedule_is_static_and_the_same_schedule_compiles_nothing():
+    def halving(count):
+        return 0.5 ** jnp.asarray(count, float)
+
+    @jax.jit
+    def counted_replay(optimizer, grads):
+        return replay(optimizer, grads)
+
+    assert jax.tree.leaves(optimizers.sgd(halving)) == []
+    with compilations("counted_replay") as compiled:
+        for b1 in (0.5, 0.9):
+            counted_replay(optimizers.adam(halving, b1=b1), gradients())
+    assert len(compiled) == 1
+
+
+def test_numbers_of_a_partial_schedule_are_leaves():
+    def decaying(rate, count):
+        return rate / (1 + jnp.asarray(count, float))
+
+    run = jax.jit(replay)
+    for rate in (0.1, 0.4):
+        optimizer = optimizers.sgd(Partial(decaying, rate))
+        assert jax.tree.leaves(optimizer) == [rate]
+        updates = run(optimizer, jnp.ones(3))
+        np.testing.assert_allclose(updates, [-rate, -rate / 2, -rate / 3], rtol=FLOAT32)
+
+
+@each_rule
+def test_traced_hyperparameters_give_the_same_updates_as_numbers(name, x64):
+    grads = gradients("float64")
+    updates = jax.jit(lambda settings: replay(getattr(optimizers, name)(**settings), grads))(SETTINGS[name])
+    assert_steps_agree(updates, replay(make(name), grads), FLOAT64)
+
+
+@each_rule
+def test_vmap_over_all_hyperparameters_equals_one_run_each(name, x64):
+    grads = gradients("float64")
+    runs = [{k: v * scale for k, v in SETTINGS[name].items()} for scale in (0.5, 1.0, 1.05)]
+    settings = jax.tree.map(lambda *values: jnp.asarray(values), *runs)
+    updates = jax.jit(jax.vmap(lambda s: replay(getattr(optimizers, name)(**s), grads)))(settings)
+    for i, run in enumerate(runs):
+        expected = replay(getattr(optimizers, name)(**run), grads)
+        assert_steps_agree(jax.tree.map(lambda u, i=i: u[i], updates), expected, FLOAT64)
+
+
+@each_rule
+def test_the_gradient_of_training_by_each_hyperparameter_is_finite_and_right_where_some_gradients_are_0(name, x64):
+    curvature = jnp.asarray([1.0, 0.3, 2.0])  # the last coordinate starts at its minimum, so its gradient is exactly 0
+    start = jnp.asarray([1.0, -2.0, 0.0])
+
+    def final_loss(settings):
+        optimizer = getattr(optimizers, name)(**settings)
+        params, state = start, optimizer.init(start)
+        for _ in range(4):
+            updates, state = optimizer.update(curvature * params, state, params)
+            params = apply_updates(params, updates)
+        return (curvature * (params - 0.1) ** 2).sum()
+
+    final_loss = jax.jit(final_loss)
+    defaults = {"learning_rate": 0.1}
+    for settings in (SETTINGS[name], defaults):
+        gradient = jax.grad(final_loss)(settings)
+        for argument, value in settings.items():
+            step = 1e-5 * value
+            above, below = (final_loss(settings | {argument: value + d}) for d in (step, -step))
+            # Central differences: 1e-10 relative from the third derivative, 1e-16 * loss / step from rounding.
+            expected = (above - below) / (2 * step)
+            allowed = 1e-8 * abs(expected) + 1e-15 / step
+            assert abs(gradient[argument] - expected) <= allowed, argument
+
+
+@pytest.mark.parametrize("name", ["adagrad", "rmsprop", "adam", "amsgrad"])
+def test_the_gradient_by_the_learning_rate_is_finite_where_nothing_has_been_accumulated(name, x64):
+    settings = {"adagrad": {"initial_accumulator": 0.0}, "rmsprop": {"initial_scale": 0.0}}.get(name, {"eps_root": 0.0})
+    grads = jnp.asarray([[0.0, 1.0], [0.0, 0.0], [0.0, -2.0]])
+
+    def travelled(learning_rate, grads):
+        return jnp.abs(replay(make(name, learning_rate=learning_rate, **settings), grads)).sum()
+
+    by_rate, by_grads = jax.grad(travelled, argnums=(0, 1))(0.1, grads)
+    # Every update is proportional to the learning rate; a few roundings of 1.1e-16.
+    assert float(by_rate) == pytest.approx(float(travelled(0.1, grads)) / 0.1, rel=FLOAT64)
+    assert np.all(np.isfinite(by_grads))
+
+
+# Schedules.
+
+
+@each_rule
+def test_a_schedule_sees_steps_from_0_and_scales_each_update_from_outside(name, x64):
+    rates, grads = jnp.asarray([0.5, 0.1, 2.0, 0.0, 1.0, 3.0]), gradients("float64")
+    updates = replay(make(name, learning_rate=lambda count: rates[count]), grads)
+    unit = replay(make(name, learning_rate=1.0), grads)
+    expected = jax.tree.map(lambda u: u * rates.reshape((-1,) + (1,) * (u.ndim - 1)), unit)
+    assert_steps_agree(updates, expected, FLOAT64)
+
+
+def test_a_schedule_may_return_a_number_or_an_array_of_another_dtype():
+    grads = gradients("bfloat16")
+    expected = replay(make("momentum", learning_rate=0.125), grads)
+    for schedule in (lambda count: 0.125, lambda count: jnp.float32(0.125), lambda count: np.float64(0.125)):
+        assert_steps_agree(replay(make("momentum", learning_rate=schedule), grads), expected, 0)
+
+
+# Inside optax.
+
+
+@each_rule
+def test_chain_passes_the_rule_what_the_clipping_leaves(name):
+    grads = gradients()
+    chained = replay(optax.chain(optax.clip(0.3), make(name)), grads)
+    alone = replay(make(name), jax.tree.map(lambda g: jnp.clip(g, -0.3, 0.3), grads))
+    assert_steps_agree(chained, alone, FLOAT32)
+
+
+@each_rule
+def test_inject_hyperparams_exposes_every_number_and_obeys_the_learning_rate_in_its_state(name):
+    settings = SETTINGS[name]
+    injected = optax.inject_hyperparams(getattr(optimizers, name))(**settings)
+    g, first = jax.tree.map(lambda g: g[0], gradients()), lambda tree: jax.tree.map(lambda v: v[None], tree)
+    state = injected.init(g)
+    assert {k: float(v) for k, v in state.hyperparams.items()} == pytest.approx(settings, rel=1e-7)  # float32
+    once, _ = injected.update(g, state)
+    assert_steps_agree(first(once), first(make(name).update(g, make(name).init(g))[0]), FLOAT32)
+    state.hyperparams["learning_rate"] = jnp.asarray(0.3)
+    tripled = jax.tree.map(lambda u: 3 * u, once)
+    assert_steps_agree(first(injected.update(g, state)[0]), first(tripled), FLOAT32)
+
+
+@each_rule
+def test_multi_transform_and_masked_reach_their_own_leaves_only(name):
+    grads = gradients()
+    alone = replay(make(name), {"w": grads["w"]})["w"]
+    rules = {"own": make(name), "plain": optimizers.sgd(0.5)}
+    labelled = replay(optax.multi_transform(rules, {"w": "own", "b": "plain"}), grads)
+    assert_steps_agree(labelled, {"w": alone, "b": -0.5 * grads["b"]}, FLOAT32)
+    masked = replay(optax.masked(make(name), {"w": True, "b": False}), grads)
+    assert_steps_agree(masked, {"w": alone, "b": grads["b"]}, FLOAT32)
+
+
+# Dtypes.
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@each_rule
+def test_half_precision_leaves_keep_their_dtype_and_stay_near_float32(name, dtype):
+    rng = np.random.default_rng(3)
+    # Neither small nor large: a square of 6e-5 is already subnormal in float16, which keeps nu in float16 as well.
+    grads = jnp.asarray(rng.choice([-1, 1], (100, 5)) * rng.uniform(0.5, 2, (100, 5)), dtype)
+    updates = replay(getattr(optimizers, name)(0.125), grads)
+    assert updates.dtype == dtype
+    exact = replay(getattr(optimizers, name)(0.125), grads.astype(jnp.float32))
+    # The update and each slot are rounded by eps / 2 of themselves, and those of a slot that keeps 0.9 add up to ten
+    # times as much; nu, which keeps 0.999, is a sum that grows for all of the 100 steps.
+    assert np.abs(updates.astype(jnp.float32) - exact).max() <= 20 * float(jnp.finfo(dtype).eps) * np.abs(exact).max()
+
+
+def test_adam_in_bfloat16_starts_at_the_learning_rate_though_its_b2_rounds_to_1():
+    assert jnp.asarray(0.999, jnp.bfloat16) == 1
+    g = jnp.asarray([3.0, -0.01], jnp.bfloat16)
+    for rule in (optimizers.adam(0.5), optimizers.amsgrad(0.5)):
+        updates, _ = rule.update(g, rule.init(g))
+        np.testing.assert_array_equal(np.asarray(updates, np.float32), [-0.5, 0.5])  # rounding to 8 bits hides eps
+
+
+@each_rule
+def test_strong_hyperparameters_are_cast_to_each_leaf(name, x64):
+    settings = {k: jnp.asarray(v, jnp.float32) for k, v in SETTINGS[name].items()}
+    grads = {"double": gradients("float64")["b"], "single": gradients()["b"]}
+    updates = replay(getattr(optimizers, name)(**settings), grads)
+    held = replay(getattr(optimizers, name)(**{k: float(v) for k, v in settings.items()}), grads)
+    for key, tolerance in (("double", FLOAT64), ("single", FLOAT32)):
+        assert updates[key].dtype == grads[key].dtype
+        assert_steps_agree(updates[key], held[key], tolerance)
+
+
+# What is refused, in words.
+
+
+@each_rule
+def test_a_number_out_of_its_range_is_named_with_the_range_and_what_was_received(name):
+    for argument in SETTINGS[name]:
+        high = 1.0 if argument in {"momentum", "decay", "b1", "b2"} else float("inf")
+        for bad in (-0.1, high, float("nan"), np.asarray([0.1, -0.1])):
+            with pytest.raises(ValueError, match=re.escape(f"{argument} must be in [0, {high:g}); got {bad!r}")):
+                make(name, **{argument: bad})
+
+
+@pytest.mark.parametrize("value", ["0.1", None, True, 1j])
+def test_a_learning_rate_that_is_no_real_number_is_a_type_error(value):
+    with pytest.raises(TypeError, match="learning_rate must be a real number"):
+        optimizers.adam(value)
+
+
+@each_rule
+def test_only_the_learning_rate_takes_a_schedule(name):
+    for argument in set(SETTINGS[name]) - {"learning_rate"}:
+        with pytest.raises(TypeError, match=f"{argument} must be a number.*only the learning rate"):
+            make(name, **{argument: lambda count: 0.5})
+
+
+@each_rule
+def test_parameters_that_are_not_real_floating_point_are_refused_by_name(name):
+    for leaf in (jnp.ones(2, jnp.int32), jnp.ones(2, jnp.complex64), np.ones(2, bool)):
+        with pytest.raises(TypeError, match=rf"params\['steps'\] must be real floating point.*{leaf.dtype}"):
+            make(name).init({"w": jnp.ones(2), "steps": leaf})
+
+
+@pytest.mark.parametrize("name", [name for name in SETTINGS if name != "sgd"])  # sgd keeps nothing to compare with
+@pytest.mark.parametrize("grads", [{"w": jnp.ones(7)}, {"w": jnp.ones(5), "b": jnp.ones(7)}])
+def test_gradients_of_another_form_are_refused_with_both_forms(name, grads):
+    state = make(name).init({"w": jnp.ones(7), "b": jnp.ones(7)})
+    with pytest.raises(TypeError) as error:
+        make(name).update(grads, state)
+    assert str({"b": (7,), "w": (7,)}) in str(error.value)
+    assert str(jax.tree.map(jnp.shape, grads)) in str(error.value)
+
+
+# Projection and application.
+
+
+def projected(limit, params, step):
+    """Parameters after one step of -step, then the projection, chained last."""
+    optimizer = optax.chain(optimizers.sgd(1.0), optimizers.max_norm(limit))
+    updates, _ = optimizer.update(step, optimizer.init(params), params)
+    return apply_updates(params, updates), updates
+
+
+@pytest.mark.parametrize("axes", [(), (3,)], ids=["matrix", "stack"])
+def test_max_norm_projects_the_columns_outside_and_leaves_all_else_as_it_is(axes):
+    rng = np.random.default_rng(2)
+    w = rng.normal(size=(*axes, 5, 4)) * [0.1, 3.0, 0.0, 3.0]  # inside, outside, zero, brought inside by the step
+    step = np.where([False, False, False, True], 0.9 * w, 0.01 * w)
+    params, steps = ({"w": jnp.asarray(v, jnp.float32), "b": jnp.full(4, 9.0)} for v in (w, step))
+    moved, updates = projected(1.5, params, steps)
+    inside = [0, 2, 3]
+    np.testing.assert_array_equal(updates["w"][..., inside], -steps["w"][..., inside])
+    np.testing.assert_array_equal(updates["b"], -steps["b"])
+    direction = (w - step)[..., 1]
+    expected = 1.5 * direction / np.linalg.norm(direction, axis=-1, keepdims=True)
+    # Ten roundings of 6e-8, of which that of w + (w_projected - w) is relative to |w|, up to eight times the limit.
+    np.testing.assert_allclose(moved["w"][..., 1], expected, rtol=0, atol=1e-6 * 1.5)
+    assert np.all(np.linalg.norm(moved["w"], axis=-2) <= 1.5 * (1 + 1e-6))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
+def test_max_norm_takes_a_limit_that_is_traced_or_of_another_dtype(dtype, x64):
+    params = jnp.full((4, 2), 2.0, dtype)  # columns of norm 4
+    for limit in (jnp.float32(2.0), jnp.float64(2.0)):
+        for project in (projected, jax.jit(projected)):
+            moved, _ = project(limit, params, jnp.zeros_like(params))
+            np.testing.assert_array_equal(np.asarray(moved, float), 1.0)  # powers of two: nothing is rounded
+
+
+def test_the_gradient_through_max_norm_is_finite_at_a_zero_column():
+    params = jnp.asarray([[0.0, 3.0], [0.0, 4.0]])
+    gradient = jax.grad(lambda p: projected(1.0, p, jnp.zeros_like(p))[0].sum())(params)
+    # Inside: 1. Outside, w / |w| with |w| = 5: (1, 1) less its part along (0.6, 0.8), over 5; a few roundings.
+    np.testing.assert_allclose(gradient, [[1.0, 0.032], [1.0, -0.024]], rtol=1e-5)
+
+
+def test_max_norm_refuses_a_limit_of_0_and_a_call_without_parameters():
+    with pytest.raises(ValueError, match=r"limit must be in \(0, inf\); got 0"):
+        optimizers.max_norm(0)
+    with pytest.raises(ValueError, match=r"update\(updates, state, params\)"):
+        optimizers.max_norm(1.0).update(jnp.ones((2, 2)), optax.EmptyState())
+
+
+def test_apply_updates_adds_in_the_dtype_of_the_parameters():
+    params = {"half": jnp.ones(2, jnp.bfloat16), "full": (jnp.asarray(2.0), None), "empty": jnp.ones((0, 3))}
+    updates = {"half": jnp.full(2, 0.5), "full": (jnp.asarray(-3.0), None), "empty": jnp.ones((0, 3))}
+    moved = apply_updates(params, updates)
+    assert jax.tree.map(lambda p: (p.shape, p.dtype), moved) == jax.tree.map(lambda p: (p.shape, p.dtype), params)
+    assert [float(leaf.sum()) for leaf in jax.tree.leaves(moved)] == [0.0, -1.0, 3.0]
+    with pytest.raises(ValueError, match="structure"):
+        apply_updates(params, {"half": updates["half"]})
