@@ -1,5 +1,6 @@
 """What a comparison says: the summary of its record, as tables on screen, in Markdown and in LaTeX."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -68,7 +69,8 @@ def screen_tables(name: str, problem: Mapping[str, Any], summary: Summary) -> li
     for caption, (headings, rows) in zip(captions, (result_cells(summary), time_cells(summary)), strict=True):
         table = Table(title=caption, title_justify="left", box=SIMPLE_HEAD)
         for heading in headings:
-            table.add_column(heading, justify="left" if heading == "optimizer" else "right", no_wrap=True)
+            justify = "left" if heading == "optimizer" else "right"
+            table.add_column(textwrap.fill(heading, 10), justify=justify, no_wrap=True)
         for row in rows:
             table.add_row(*row)
         tables.append(table)

@@ -51,10 +51,11 @@ def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
         The loss in nats per example, >= 0. A label out of range that is found only under a trace gives NaN.
 
     Raises:
-        ValueError: shapes do not fit, or a label is out of range.
+        ValueError: shapes do not fit, or a label or probability is out of range.
     """
+    targets = targets if hasattr(targets, "dtype") else np.asarray(targets)
+    check_classes(jnp.shape(outputs), targets)
     outputs, targets = jnp.asarray(outputs), jnp.asarray(targets)
-    check_classes(outputs.shape, targets)
     log_probabilities = jax.nn.log_softmax(outputs)
     if targets.ndim == outputs.ndim:
         return -jnp.mean(jnp.sum(targets.astype(outputs.dtype) * log_probabilities, axis=-1))
@@ -162,34 +163,46 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def check_classes(outputs_shape: tuple[int, ...], targets: jax.Array) -> None:
+def check_classes(outputs_shape: tuple[int, ...], targets: Any) -> None:
     """Raise a ValueError unless targets can be labels or class probabilities for outputs of that shape."""
-    labels = jnp.issubdtype(targets.dtype, jnp.integer) and targets.shape == outputs_shape[:-1]
+    shape, dtype = jnp.shape(targets), jnp.result_type(targets)
+    labels = jnp.issubdtype(dtype, jnp.integer) and shape == outputs_shape[:-1]
     if len(outputs_shape) < 1 or outputs_shape[-1] < 2:
         raise ValueError(
             f"softmax_cross_entropy needs outputs (..., classes) of at least two classes, got {outputs_shape}; "
             "for one output use binary_cross_entropy"
         )
-    if not labels and targets.shape != outputs_shape:
+    if not labels and shape != outputs_shape:
         raise ValueError(
             f"softmax_cross_entropy of outputs {outputs_shape} takes integer labels {outputs_shape[:-1]} or "
-            f"probabilities {outputs_shape}, got targets {targets.shape} of {targets.dtype}"
+            f"probabilities {outputs_shape}, got targets {shape} of {dtype}"
         )
-    if labels and is_concrete(targets) and targets.size:
-        low, high = int(np.min(targets)), int(np.max(targets))
-        if low < 0 or high >= outputs_shape[-1]:
-            raise ValueError(
-                f"labels must be in [0, {outputs_shape[-1]}), one per output of the network; got {low} to {high}"
-            )
+    if not is_concrete(targets) or not np.size(targets):
+        return
+    if not labels:
+        _check_probabilities("softmax_cross_entropy", targets)
+        return
+    low, high = _extremes(targets)
+    if low < 0 or high >= outputs_shape[-1]:
+        raise ValueError(f"labels must be in [0, {outputs_shape[-1]}), one per output; got {low:g} to {high:g}")
 
 
 def check_probabilities(targets: Any) -> None:
-    """Raise a ValueError if targets, where their values are known, lie outside [0, 1]."""
-    if not is_concrete(targets) or not np.size(targets):
-        return
-    low, high = float(np.min(targets)), float(np.max(targets))
+    """Raise a ValueError if targets of binary_cross_entropy, where their values are known, lie outside [0, 1]."""
+    if is_concrete(targets) and np.size(targets):
+        _check_probabilities("binary_cross_entropy", targets)
+
+
+def _check_probabilities(loss, targets):
+    low, high = _extremes(targets)
     if not (low >= 0 and high <= 1):  # written so that NaN fails
-        raise ValueError(f"binary_cross_entropy takes targets in [0, 1]; got {low:g} to {high:g}")
+        raise ValueError(f"{loss} takes targets in [0, 1]; got {low:g} to {high:g}")
+
+
+def _extremes(targets):
+    # By NumPy, so that known targets are looked at also while a program around them is being traced.
+    host = np.asarray(targets)
+    return float(host.min()), float(host.max())
 
 
 def _aligned(outputs, targets):

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmlp import activations
 from jaxmlp._checks import in_range, known
@@ -126,8 +127,8 @@ class _Apply:
         return h
 
     def _checked_input(self, params, x):
-        shapes = [(jnp.shape(w), jnp.shape(b)) for w, b in params]
         expected = [((m, n), (n,)) for m, n in zip(self.layer_sizes, self.layer_sizes[1:], strict=False)]
+        shapes = _shapes(params)
         if shapes != expected:
             raise ValueError(f"params of {self.layer_sizes} must have shapes {expected} of (w, b), got {shapes}")
         if jnp.ndim(x) < 1 or jnp.shape(x)[-1] != self.layer_sizes[0]:
@@ -144,7 +145,16 @@ def _drop(key, h, rate):
     return jnp.where(keep, h / (1 - rate), 0)
 
 
+def _shapes(params):
+    try:
+        return [(jnp.shape(w), jnp.shape(b)) for w, b in params]
+    except (TypeError, ValueError):  # not a sequence of pairs of arrays
+        return jax.tree.map(jnp.shape, params)
+
+
 def _checked_sizes(layer_sizes):
+    if not isinstance(layer_sizes, Sequence | np.ndarray):
+        raise TypeError(f"layer_sizes must be a sequence such as (784, 128, 10), got {layer_sizes!r}")
     sizes = tuple(layer_sizes)
     if len(sizes) < 2:
         raise ValueError(f"layer_sizes needs at least an input and an output size, got {sizes}")
@@ -157,8 +167,8 @@ def _checked_sizes(layer_sizes):
 
 
 def _checked_rates(dropout, layers):
-    rates = tuple(dropout) if isinstance(dropout, Sequence) else (0.0, *[dropout] * (layers - 1))
+    in_range("dropout", dropout, 0, 1)
+    rates = (0.0, *[dropout] * (layers - 1)) if np.ndim(dropout) == 0 else tuple(dropout)
     if len(rates) != layers:
         raise ValueError(f"dropout needs one rate per layer input, {layers} of them, got {rates}")
-    in_range("dropout", dropout, 0, 1)
     return tuple(float(rate) for rate in rates)

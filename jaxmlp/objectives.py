@@ -41,7 +41,7 @@ class Objective:
         outputs = jax.eval_shape(self.apply, params, x)
         loss = losses.get(self.loss)
         if loss is losses.softmax_cross_entropy:
-            losses.check_classes(outputs.shape, jnp.asarray(y))
+            losses.check_classes(outputs.shape, y)
         if loss is losses.binary_cross_entropy:
             losses.check_probabilities(y)
 
@@ -69,8 +69,10 @@ def objective(
     if not callable(apply):
         raise TypeError(f"apply must be a function (params, x, *, key=None) -> outputs, got {apply!r}")
     losses.get(loss)
-    in_range("l1", l1, 0)
-    in_range("l2", l2, 0)
+    for name, strength in (("l1", l1), ("l2", l2)):
+        in_range(name, strength, 0)
+        if jnp.ndim(strength):
+            raise ValueError(f"{name} must be one number, got shape {jnp.shape(strength)}")
     return Objective(apply, loss, _unless_zero(l1), _unless_zero(l2))
 
 
@@ -82,19 +84,19 @@ class Accuracy:
 
     def __call__(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         outputs, labels = self.apply(params, x), jnp.asarray(y)
-        if outputs.shape[-1] == 1:
-            predicted = outputs[..., 0] > 0
-            labels = (labels[..., 0] if labels.shape == outputs.shape else labels) > 0.5
-        else:
-            predicted = jnp.argmax(outputs, axis=-1)
-            labels = jnp.argmax(labels, axis=-1) if labels.shape == outputs.shape else labels
-        if labels.shape != predicted.shape:
+        one_output = outputs.shape[-1] == 1
+        if labels.shape == outputs.shape:
+            labels = labels[..., 0] if one_output else jnp.argmax(labels, axis=-1)
+        if labels.shape != outputs.shape[:-1]:
             raise ValueError(
-                f"accuracy of outputs {outputs.shape} takes labels {predicted.shape}, or targets shaped like the "
+                f"accuracy of outputs {outputs.shape} takes labels {outputs.shape[:-1]}, or targets shaped like the "
                 f"outputs, got y {jnp.shape(y)}"
             )
-        # Counted, then divided once: 9667 of 10,000 is the float nearest to 0.9667.
-        return jnp.sum(predicted == labels).astype(outputs.dtype) / labels.size
+        predicted = outputs[..., 0] > 0 if one_output else jnp.argmax(outputs, axis=-1)
+        labels = labels.astype(jnp.float32) > 0.5 if one_output else labels.astype(predicted.dtype)
+        right = jnp.sum(predicted == labels).astype(jnp.float32)
+        # The barrier keeps XLA from multiplying by a rounded 1 / n: 9667 of 10,000 is the float nearest 0.9667.
+        return right / jax.lax.optimization_barrier(jnp.float32(labels.size))
 
 
 def accuracy(apply: Apply) -> Accuracy:
@@ -106,7 +108,7 @@ def accuracy(apply: Apply) -> Accuracy:
         apply: (params, x) -> outputs, e.g. net.apply.
 
     Returns:
-        fn(params, x, y) -> scalar in [0, 1]; y holds labels (n,), or one-hot rows shaped like the outputs. Equal
+        fn(params, x, y) -> float32 scalar in [0, 1]; y holds labels (n,), or one-hot rows shaped like the outputs. Equal
         arguments give equal, hashable functions.
 
     Raises:

@@ -407,7 +407,7 @@ def _map_rule(rule, grads, state, hyperparameters):
     rows = []
     for g, *slots in zip(leaves, *map(jax.tree.leaves, state[1:]), strict=True):
         g = jnp.asarray(g)
-        dtype = jnp.promote_types(g.dtype, jnp.float32)
+        dtype = g.dtype if jnp.finfo(g.dtype).bits >= 32 else jnp.float32
         settings = {name: jnp.asarray(value, dtype) for name, value in hyperparameters.items()}
         results = rule(g.astype(dtype), count.astype(dtype), *(s.astype(dtype) for s in slots), **settings)
         rows.append([new.astype(old.dtype) for new, old in zip(results, (g, *slots), strict=True)])

@@ -1,5 +1,8 @@
 """Settings under which every test runs, and the fixtures that several files share."""
 
+import logging
+import re
+
 import jax
 import pytest
 
@@ -7,6 +10,29 @@ import pytest
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+class CompileLog(logging.Handler):
+    """Names of the functions that XLA compiled, from JAX's own log."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = []
+
+    def emit(self, record):
+        found = re.match(r"Finished XLA compilation of (\S+) in", record.getMessage())
+        if found:
+            self.names.append(found.group(1))
+
+
+@pytest.fixture
+def compile_log():
+    """Yield a list that fills with the name of each function as it is compiled."""
+    log, logger = CompileLog(), logging.getLogger("jax")
+    logger.addHandler(log)
+    with jax.log_compiles():
+        yield log.names
+    logger.removeHandler(log)
 
 
 @pytest.fixture

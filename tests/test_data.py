@@ -30,8 +30,8 @@ def test_the_same_seed_holds_out_the_same_examples_and_another_seed_others():
 def test_every_example_is_held_out_about_equally_often():
     n, count, seeds = 10, 3, 2000
     held_out = np.concatenate([data.split(*numbered(n), count=count, seed=seed)[1][1] for seed in range(seeds)])
-    # Each example is held out with probability 0.3 per seed: 600 times, standard deviation sqrt(2000 * 0.3 * 0.7) = 20.5.
-    # The seeds are fixed, so five of those leave nothing to chance.
+    # Each example is held out with probability 0.3 per seed: 600 times, of standard deviation
+    # sqrt(2000 * 0.3 * 0.7) = 20.5. The seeds are fixed, so five of those leave nothing to chance.
     assert np.max(np.abs(np.bincount(held_out, minlength=n) - 600)) < 5 * 20.5
 
 

@@ -25,11 +25,12 @@ def test_value_and_slope_agree_with_the_hand_derivation(x64, name, form, dtype):
     targets = {"labels": labels, "one_hot": one_hot, "soft": rng.dirichlet(np.ones(3), size=4)}[form]
     if form == "labels" and name != "softmax_cross_entropy":
         targets = one_hot.astype(np.int32)  # these losses have no labels but take integers
-    value, slope = jax.value_and_grad(losses.get(name))(jnp.asarray(outputs, dtype), targets)
+    value, slope = jax.jit(jax.value_and_grad(losses.get(name)))(jnp.asarray(outputs, dtype), targets)
     expected_value, expected_slope = numpy_mlp.LOSSES[name](outputs, targets)
     assert value.dtype == slope.dtype == dtype and value.shape == ()
-    assert abs(float(value) - expected_value) <= RTOL[dtype] * expected_value
-    assert np.max(np.abs(np.asarray(slope, np.float64) - expected_slope)) <= RTOL[dtype] * np.max(np.abs(expected_slope))
+    for actual, expected in ((value, expected_value), (slope, expected_slope)):
+        error = np.max(np.abs(np.asarray(actual, np.float64) - expected))
+        assert error <= RTOL[dtype] * np.max(np.abs(expected))
 
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
@@ -96,7 +97,7 @@ def test_one_output_takes_targets_with_or_without_its_axis(name):
     assert losses.get(name)(outputs, targets) == losses.get(name)(outputs, targets[:, None])
 
 
-@pytest.mark.parametrize("dtype", [np.int8, np.uint8, np.int64, bool, np.float16, np.float64])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, bool, np.float64])
 @pytest.mark.parametrize("name", ELEMENTWISE)
 def test_targets_are_cast_to_the_dtype_of_the_outputs(name, dtype):
     outputs, targets = jnp.array([[0.5, -1.0]]), np.array([[0, 1]])

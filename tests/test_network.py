@@ -32,8 +32,8 @@ def test_initial_weights_have_the_variance_and_shape_of_their_distribution(name)
     w = np.asarray(mlp((FAN_IN, FAN_OUT), initializer=name).init(KEY)[0].w, np.float64)
     family, shape = name.split("_")
     variance = VARIANCES[family]
-    # The mean of n draws has standard deviation sqrt(variance / n), their variance at most variance sqrt(2 / n): that of
-    # the normal distribution, whose tails are longer. Five of each, for one fixed key.
+    # The mean of n draws has standard deviation sqrt(variance / n), their variance one of at most variance sqrt(2 / n),
+    # that of the normal distribution, whose tails are longer. Five of each, for one fixed key.
     assert abs(w.mean()) < 5 * np.sqrt(variance / w.size)
     assert abs(w.var() / variance - 1) < 5 * np.sqrt(2 / w.size)
     # A uniform draw ends at sqrt(3) standard deviations. A normal one is cut at two of its own, which leaves it a
@@ -102,12 +102,16 @@ def test_parameters_and_outputs_have_the_dtype_asked_for(x64, dtype):
 
 
 def test_bfloat16_computes_what_float32_does_within_its_precision():
-    net = mlp((8, 8, 4), dtype=jnp.bfloat16)
-    params, x = net.init(KEY), jax.random.normal(KEY, (16, 8), jnp.bfloat16)
-    wide = mlp((8, 8, 4)).apply(jax.tree.map(lambda leaf: leaf.astype(jnp.float32), params), x)
-    # bfloat16 rounds by 2^-9; here two sums of 8 products and the values between are rounded, 18 times at most.
-    error = np.max(np.abs(np.asarray(net.apply(params, x), np.float32) - wide))
-    assert error <= 18 * 2**-9 * np.max(np.abs(wide))
+    params = mlp((4, 3, 2)).init(KEY)
+    narrow = jax.tree.map(lambda leaf: leaf.astype(jnp.bfloat16), params)
+    params = jax.tree.map(lambda leaf: leaf.astype(jnp.float32), narrow)
+    x = jnp.asarray(np.random.default_rng(0).integers(-8, 9, (5, 4)) / 4)  # exact in bfloat16
+    # bfloat16 rounds by 2^-9: at most 4 + 1 times per entry in the first layer and 3 + 1 in the second.
+    net = mlp((4, 3, 2))
+    wide, outputs = net.apply(params, x), net.apply(narrow, x)
+    assert outputs.dtype == jnp.bfloat16
+    error = np.max(np.abs(np.asarray(outputs, np.float32) - wide))
+    assert error <= 9 * 2**-9 * np.max(np.abs(wide))
 
 
 def test_nothing_is_dropped_without_a_key_or_without_a_rate():
@@ -147,7 +151,7 @@ def test_rates_belong_to_layer_inputs_in_order(layer):
     rates[layer] = 0.5
     net = mlp(sizes, activation="identity", dropout=rates)
     ones = jax.tree.map(jnp.ones_like, net.init(KEY))
-    grads = jax.grad(lambda params: net.apply(params, jnp.ones(6), key=KEY).sum())(ones)
+    grads = jax.jit(jax.grad(lambda params: net.apply(params, jnp.ones(6), key=KEY).sum()))(ones)
     # Everything is positive, so the gradient by a row of weights is 0 exactly where the row's input was dropped.
     for index, (w, _) in enumerate(grads):
         dropped = np.count_nonzero(~np.any(np.asarray(w) != 0, axis=1))

@@ -57,7 +57,7 @@ def test_strengths_may_be_traced_and_differentiated():
             l1, l2
         )
 
-    # Penalties are linear in their strengths; the same sum of two terms, compiled or not, differs by a rounding of 6e-8.
+    # Penalties are linear in their strengths; the same sum of two terms, compiled or not, differs by roundings of 6e-8.
     np.testing.assert_allclose(slopes(0.1, 0.2), (losses.l1(params), losses.l2(params)), rtol=3e-7)
 
 
@@ -93,8 +93,9 @@ def test_the_hessian_of_a_linear_least_squares_problem_is_the_closed_form(x64):
     net, n = mlp((3, 1), dtype=jnp.float64), 7
     params, x, y = net.init(KEY), jax.random.normal(KEY, (n, 3), jnp.float64), jnp.ones(n)
     flat, unravel = jax.flatten_util.ravel_pytree(params)
-    hessian = jax.hessian(lambda flat: objective(net.apply, "mean_squared_error", l2=0.5)(unravel(flat), x, y))(flat)
-    # The gradient is 2/n [x, 1]^T ([x, 1] (w, b) - y) + 2 l2 w. Leaves in the order b, w or w, b: that of the fields.
+    loss_fn = objective(net.apply, "mean_squared_error", l2=0.5)
+    hessian = jax.jit(jax.hessian(lambda flat: loss_fn(unravel(flat), x, y)))(flat)
+    # The gradient is 2/n [x, 1]^T ([x, 1] (w, b) - y) + 2 l2 w, and flat is (w, b).
     design = np.concatenate([x, np.ones((n, 1))], axis=1)
     expected = 2 / n * design.T @ design + np.diag([1.0, 1.0, 1.0, 0.0])
     # Sums of 7 products of about 1: some ten roundings of 1.1e-16.

@@ -1,5 +1,7 @@
 """The seven rules, each proven four ways: against optax, against NumPy, by a step done by hand, by a property."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -92,6 +94,16 @@ def replay(optimizer, grads):
     return jax.lax.scan(step, optimizer.init(params), grads)[1]
 
 
+run = jax.jit(replay)  # for an optimizer of the library, which is an argument like any other
+
+
+def run_optax(optimizer, grads):
+    """Run one of optax's, under standard promotion: several of its rules raise under strict."""
+    with jax.numpy_dtype_promotion("standard"):
+        return jax.jit(lambda g: replay(optimizer, g))(grads)
+
+
+@partial(jax.jit, static_argnames=("loss", "steps"))
 def descend(optimizer, loss, params, steps=STEPS):
     """Parameters before each step, gradients there, and updates."""
 
@@ -101,7 +113,7 @@ def descend(optimizer, loss, params, steps=STEPS):
         updates, state = optimizer.update(grads, state, params)
         return (apply_updates(params, updates), state), (params, grads, updates)
 
-    return jax.jit(lambda p: jax.lax.scan(step, (p, optimizer.init(p)), length=steps)[1])(params)
+    return jax.lax.scan(step, (params, optimizer.init(params)), length=steps)[1]
 
 
 def library_run(problem, optimizer, dtype):
@@ -113,18 +125,12 @@ def library_run(problem, optimizer, dtype):
     """
     if problem == "random":
         grads = random_gradients(dtype)
-        return grads, jax.jit(lambda g: replay(optimizer, g))(grads)
+        return grads, run(optimizer, grads)
     if problem == "quadratic":
         start = {"x": jnp.asarray([1.0, -2.0, 3.0, 0.5], dtype), "y": jnp.asarray(-1.0, dtype)}
         return descend(optimizer, quadratic, start)[1:]
     start = {"x": jnp.asarray([-1.2, 0.5], dtype), "y": jnp.asarray([1.0, 2.0], dtype)}
     return descend(optimizer, rosenbrock, start)[1:]
-
-
-def jit_replay(make, learning_rate, grads, promotion="strict"):
-    """Run replay as one program, optax's under standard promotion: several of its rules raise under strict."""
-    with jax.numpy_dtype_promotion(promotion):
-        return jax.jit(lambda g: replay(make(learning_rate), g))(grads)
 
 
 def assert_steps_agree(updates, expected, tolerance):
@@ -151,18 +157,18 @@ def test_updates_equal_those_of_optax(name, settings, problem, dtype):
     # The three rules without normalisation diverge on Rosenbrock at a rate at which the others move.
     learning_rate = 1e-4 if name in {"sgd", "momentum", "nesterov"} else 2e-2
     grads, updates = library_run(problem, ours(name, learning_rate, **settings), dtype)
-    expected = jit_replay(lambda rate: reference(name, rate, **settings), learning_rate, grads, "standard")
+    expected = run_optax(reference(name, learning_rate, **settings), grads)
     assert_steps_agree(updates, expected, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("name", OWN_SETTINGS)
 def test_updates_equal_those_of_optax_with_a_schedule_after_clipping(name, dtype):
     def arranged(make):
-        return lambda rate: optax.chain(optax.clip_by_global_norm(0.5), make(name, rate, **OWN_SETTINGS[name]))
+        return optax.chain(optax.clip_by_global_norm(0.5), make(name, schedule, **OWN_SETTINGS[name]))
 
     grads = random_gradients(dtype)
-    updates = jit_replay(arranged(ours), schedule, grads)
-    assert_steps_agree(updates, jit_replay(arranged(reference), schedule, grads, "standard"), TOLERANCE[dtype])
+    updates = jax.jit(lambda g: replay(arranged(ours), g))(grads)
+    assert_steps_agree(updates, run_optax(arranged(reference), grads), TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize("name", OWN_SETTINGS)
@@ -171,8 +177,8 @@ def test_updates_equal_those_of_optax_under_vmap_over_learning_rates(name, dtype
     updates = jax.jit(jax.vmap(lambda rate: replay(ours(name, rate, **settings), grads)))(rates)
     with jax.numpy_dtype_promotion("standard"):
         expected = jax.jit(jax.vmap(lambda rate: replay(reference(name, rate, **settings), grads)))(rates)
-    for run in range(len(rates)):
-        one_run = (jax.tree.map(lambda v, run=run: v[run], tree) for tree in (updates, expected))
+    for i in range(len(rates)):
+        one_run = (jax.tree.map(lambda v, i=i: v[i], tree) for tree in (updates, expected))
         assert_steps_agree(*one_run, TOLERANCE[dtype])
 
 
@@ -180,7 +186,7 @@ def test_updates_equal_those_of_optax_under_vmap_over_learning_rates(name, dtype
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_updates_equal_those_of_the_numpy_oracle(name, settings, learning_rate, x64):
     grads = random_gradients("float64")["layers"][0]["w"]
-    updates = jit_replay(lambda rate: ours(name, rate, **settings), learning_rate, grads)
+    updates = run(ours(name, learning_rate, **settings), grads)
     expected = np.stack(getattr(numpy_rules, name)(np.asarray(grads), learning_rate, **settings))
     # As against optax, but NumPy's b2^t and XLA's differ in the last bit, 1.1e-16, which 1 - b2^t = t (1 - b2)
     # divides by 1e-3 t and the root halves: 5.5e-14 / t, and no step is the first, where the power is exact.
@@ -200,7 +206,7 @@ PROBES = [
 
 @pytest.mark.parametrize(("name", "settings", "grads", "expected"), PROBES)
 def test_updates_on_inputs_that_tell_the_libraries_apart(name, settings, grads, expected, x64):
-    updates = jax.jit(lambda g: replay(getattr(optimizers, name)(**settings), g))(jnp.asarray(grads))
+    updates = run(getattr(optimizers, name)(**settings), jnp.asarray(grads))
     measured = {step: float(updates[step - 1]) for step in expected}
     assert measured == pytest.approx(expected, rel=0, abs=5e-12)  # eleven decimals are written down
 
@@ -236,16 +242,16 @@ def test_two_steps_by_hand(name, settings, grads, expected, x64):
 @pytest.mark.parametrize(("name", "settings"), CASES)
 def test_a_zero_gradient_on_the_first_step_moves_nothing_and_leaves_no_trace(name, settings, dtype):
     grads = jnp.concatenate([jnp.zeros((1, 3), dtype), jnp.asarray([[1.0, -2.0, 0.0], [0.5, 3.0, 0.0]], dtype)])
-    updates = jit_replay(lambda rate: ours(name, rate, **settings), 0.1, grads)
+    updates = run(ours(name, 0.1, **settings), grads)
     np.testing.assert_array_equal(updates[0], 0)
     np.testing.assert_array_equal(updates[:, 2], 0)
-    expected = jit_replay(lambda rate: reference(name, rate, **settings), 0.1, grads, "standard")
+    expected = run_optax(reference(name, 0.1, **settings), grads)
     assert_steps_agree(updates, expected, TOLERANCE[dtype])
 
 
 def test_adagrad_from_nothing_with_eps_0_does_not_move_on_a_zero_gradient(x64):
     grads = jnp.asarray([[0.0, 2.0], [0.0, 0.0], [-3.0, 0.0]])
-    updates = replay(optimizers.adagrad(0.1, initial_accumulator=0.0, eps=0.0), grads)
+    updates = run(optimizers.adagrad(0.1, initial_accumulator=0.0, eps=0.0), grads)
     # The first gradient that is not 0 is its own root: the update is exactly -learning_rate * sign(g).
     np.testing.assert_array_equal(updates, [[0.0, -0.1], [0.0, 0.0], [0.1, 0.0]])
 
@@ -260,7 +266,7 @@ def test_sgd_contracts_each_coordinate_of_a_quadratic_by_its_own_factor(x64):
 
 @pytest.mark.parametrize("name", ["momentum", "nesterov"])
 def test_a_constant_gradient_multiplies_the_learning_rate_by_1_over_1_minus_momentum(name, x64):
-    updates = jax.jit(lambda: replay(ours(name, 0.1, momentum=0.8), jnp.full((300, 2), 3.0)))()
+    updates = run(ours(name, 0.1, momentum=0.8), jnp.full((300, 2), 3.0))
     # 0.8^300 = 8e-30 of the way is left; the roundings of 300 steps decay with 0.8 and sum to 5 of 1.1e-16 each.
     np.testing.assert_allclose(updates[-1], -0.1 * 3 / (1 - 0.8), rtol=1e-14)
 
@@ -281,7 +287,7 @@ def test_nesterov_is_the_textbook_look_ahead_seen_from_the_look_ahead_point(x64)
 
 def test_adagrad_step_sizes_never_grow_and_no_update_exceeds_the_learning_rate(x64):
     grads = random_gradients("float64")["layers"][0]["w"]
-    updates = jit_replay(lambda rate: ours("adagrad", rate, initial_accumulator=0.0), 0.1, grads)
+    updates = run(ours("adagrad", 0.1, initial_accumulator=0.0), grads)
     step_sizes = np.asarray(-updates / grads)
     assert np.all(step_sizes > 0)
     assert np.all(step_sizes[1:] <= step_sizes[:-1] * (1 + 1e-15))  # the quotient's own rounding, a few times 1.1e-16
@@ -290,18 +296,18 @@ def test_adagrad_step_sizes_never_grow_and_no_update_exceeds_the_learning_rate(x
 
 def test_rmsprop_settles_at_the_learning_rate_and_is_bounded_by_its_decay(x64):
     constant = jnp.broadcast_to(jnp.asarray([2.0, -0.5, 30.0]), (400, 3))
-    updates = jit_replay(lambda rate: ours("rmsprop", rate, decay=0.9, eps=1e-12), 0.1, constant)
+    updates = run(ours("rmsprop", 0.1, decay=0.9, eps=1e-12), constant)
     # 0.9^400 = 5e-19 of the way is left; eps / (2 g^2) = 2e-12 at g = 0.5.
     np.testing.assert_allclose(updates[-1], [-0.1, 0.1, -0.1], rtol=3e-12)
     # nu >= (1 - decay) g^2, so that no update exceeds learning_rate / sqrt(1 - decay); the first one reaches it.
-    updates = jit_replay(lambda rate: ours("rmsprop", rate, eps=0.0), 0.1, random_gradients("float64")["scale"])
+    updates = run(ours("rmsprop", 0.1, eps=0.0), random_gradients("float64")["scale"])
     assert np.abs(updates).max() == pytest.approx(0.1 / np.sqrt(1 - 0.9), rel=1e-14)  # a few roundings
 
 
 @pytest.mark.parametrize("name", ["adam", "amsgrad"])
 def test_adam_moves_by_the_learning_rate_whatever_the_size_of_a_constant_gradient(name, x64):
     grads = jnp.broadcast_to(jnp.asarray([1e-5, -1.0, 1e5]), (50, 3))
-    updates = jit_replay(lambda rate: ours(name, rate, eps=0.0), 0.1, grads)
+    updates = run(ours(name, 0.1, eps=0.0), grads)
     # Both corrections cancel their averages exactly but for rounding: 1 - b2^t keeps 13 digits at t = 1.
     np.testing.assert_allclose(updates, np.broadcast_to([-0.1, 0.1, -0.1], (50, 3)), rtol=1e-12)
 
@@ -311,7 +317,7 @@ def test_adam_does_not_depend_on_the_scale_of_the_gradients(name, x64):
     grads = random_gradients("float64")["layers"]
     scaled = jax.tree.map(lambda g: 1024 * g, grads)
     # By a power of two no rounding differs.
-    a, b = (jit_replay(lambda rate: ours(name, rate, eps=0.0), 0.1, g) for g in (grads, scaled))
+    a, b = (run(ours(name, 0.1, eps=0.0), g) for g in (grads, scaled))
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
@@ -319,7 +325,7 @@ def test_amsgrad_step_size_never_grows_back_where_that_of_adam_does(x64):
     grads = jnp.concatenate([jnp.full((1,), 10.0), jnp.ones((300,))])
 
     def step_sizes(name):  # b1 = 0: the update is the gradient times the step size
-        return -jit_replay(lambda rate: ours(name, rate, b1=0.0, b2=0.9), 0.1, grads) / grads
+        return -run(ours(name, 0.1, b1=0.0, b2=0.9), grads) / grads
 
     # sqrt(nu_hat) is 10 at first, so the step size is a hundredth, and stays it for amsgrad. Adam's goes back to 0.1,
     # but for 0.9^300 = 2e-14 of the first square and eps = 1e-8.

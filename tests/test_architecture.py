@@ -1,0 +1,64 @@
+"""The floors of the house: imports go downward only, and the library stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import jaxmlp
+
+ROOT = Path(jaxmlp.__file__).parent
+FLOORS = {
+    "_checks": 0,
+    **dict.fromkeys(("activations", "losses", "optimizers", "checkpoint", "augment", "data"), 1),
+    **dict.fromkeys(("network", "dialects", "datasets"), 2),
+    "objectives": 3,
+    "training": 4,
+    **dict.fromkeys(("sweeps", "estimators"), 5),
+    "__init__": 6,
+}
+FILES = sorted(ROOT.rglob("*.py"))
+
+
+def room(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imported_modules(path: Path) -> list[str]:
+    modules = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            modules += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} imports relatively"
+            modules += [f"{node.module}.{alias.name}" for alias in node.names]
+    return modules
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_room_imports_only_rooms_of_lower_floors(path):
+    own = room(path)
+    for module in imported_modules(path):
+        if module.startswith("jaxmlp."):
+            other = module.split(".")[1]
+            assert other == own or FLOORS[other] < FLOORS[own], f"{own} imports {other}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_library_never_imports_what_only_experiments_need(path):
+    for module in imported_modules(path):
+        assert module.split(".")[0] not in {"experiments", "matplotlib", "rich", "tensorflow", "torch", "keras"}
+
+
+def test_importing_the_library_loads_neither_heavy_nor_foreign_modules():
+    code = "import jaxmlp, sys; print(' '.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not {"tensorflow", "tensorflow_datasets", "matplotlib", "sklearn", "rich", "scipy.stats"} & set(loaded)
+    assert "jaxmlp.training" in loaded
+
+
+def test_all_public_names_are_there_and_documented():
+    for name in jaxmlp.__all__:
+        assert getattr(jaxmlp, name).__doc__, f"jaxmlp.{name} has no docstring"

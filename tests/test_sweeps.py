@@ -1,0 +1,150 @@
+"""sweep against fit called once for every run."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import jaxmlp
+from jaxmlp import optimizers
+
+RATES = [0.01, 0.1, 1e30]
+KEYS = jax.random.split(jax.random.key(7), 3)
+
+
+def problem(dtype=np.float32):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(50, 5)).astype(dtype), rng.integers(0, 3, 50)
+    net = jaxmlp.mlp((5, 7, 3), dropout=0.2, dtype=dtype)
+    options = {"epochs": 3, "batch_size": 16, "validation": (x, y), "metrics": {"accuracy": jaxmlp.accuracy(net.apply)}}
+    return net, jaxmlp.objective(net.apply, l2=1e-4), (x, y), options
+
+
+def sweep(optimizer=optimizers.adam, grid=None, dtype=np.float32, **more):
+    net, loss_fn, train, options = problem(dtype)
+    grid = {"learning_rate": RATES} if grid is None else grid
+    return jaxmlp.sweep(loss_fn, net.init, optimizer, grid, train, keys=KEYS, **options, **more)
+
+
+def alone(optimizer, key, dtype=np.float32):
+    net, loss_fn, train, options = problem(dtype)
+    init_key, fit_key = jax.random.split(key)
+    return jaxmlp.fit(loss_fn, net.init(init_key), optimizer, train, key=fit_key, **options)
+
+
+def projected(learning_rate):
+    return optax.chain(optimizers.momentum(learning_rate), optimizers.max_norm(1.0))
+
+
+def leaves(tree):
+    return [
+        jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else np.asarray(leaf)
+        for leaf in jax.tree.leaves(tree)
+    ]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_on_a_cpu_every_run_is_fit_alone_bit_for_bit(dtype):
+    # In float64 too, though the setting belongs to the calling thread and the runs go to others.
+    with jax.enable_x64(dtype == np.float64):
+        results = sweep(dtype=dtype)
+        assert results.params[0].w.dtype == dtype
+        for i, rate in enumerate(RATES):
+            for k, key in enumerate(KEYS):
+                single_run = alone(optimizers.adam(rate), key, dtype)
+                for swept, single in zip(leaves(results), leaves(single_run), strict=True):
+                    np.testing.assert_array_equal(swept[i, k], single)
+
+
+def test_vectorised_runs_in_pieces_are_fit_alone_up_to_rounding():
+    results = sweep(execution="vmap", runs_at_once=4)  # 9 runs: pieces of 3
+    expected = sweep()
+    # The same float32 operations as batched products, 12 steps of Adam.
+    np.testing.assert_allclose(results.history.train_loss, expected.history.train_loss, rtol=1e-5)
+    np.testing.assert_array_equal(results.history.first_nonfinite_step, expected.history.first_nonfinite_step)
+
+
+@pytest.mark.parametrize("execution", ["threads", "vmap"])
+def test_a_factory_that_chains_runs_from_one_compile_too(execution, compile_log):
+    results = sweep(projected, execution=execution)
+    assert len([name for name in compile_log if name in ("jit(_compiled_factory)", "jit(_compiled_piece)")]) == 1
+    with jax.numpy_dtype_promotion("standard"):  # optax.chain over closures
+        expected = alone(projected(0.1), KEYS[2])
+    np.testing.assert_allclose(results.history.train_loss[1, 2], expected.history.train_loss, rtol=1e-5)
+
+
+@pytest.mark.parametrize("execution", ["threads", "vmap"])
+def test_a_hundred_points_are_one_compile(execution, compile_log):
+    grid = {"learning_rate": np.logspace(-4, 0, 100), "b1": np.linspace(0.5, 0.95, 100)}
+
+    def run():
+        net, loss_fn, train, options = problem()
+        options |= {"keys": KEYS[:1], "execution": execution, "history_only": True}
+        return jaxmlp.sweep(loss_fn, net.init, optimizers.adam, grid, train, **options)
+
+    results = run()
+    assert len([name for name in compile_log if name in ("jit(_run)", "jit(_compiled_piece)")]) <= 1
+    assert results.history.train_loss.shape == (100, 1, 3) and results.params is None
+    compile_log.clear()
+    run()
+    assert compile_log == []
+
+
+def test_a_diverged_run_says_when_and_spoils_no_neighbour():
+    for execution in ("threads", "vmap"):
+        history = sweep(execution=execution).history
+        assert (history.first_nonfinite_step[2] >= 0).all() and (history.first_nonfinite_step[:2] == -1).all()
+        assert np.isfinite(history.train_loss[:2]).all()
+
+
+def test_every_optimizer_and_point_starts_from_the_same_weights():
+    still = sweep(optimizers.sgd, {"learning_rate": [0.0, 0.0]})
+    other = sweep(optimizers.adagrad, {"learning_rate": [0.0]})
+    np.testing.assert_array_equal(still.params[0].w[0], still.params[0].w[1])
+    np.testing.assert_array_equal(still.params[0].w[0], other.params[0].w[0])
+    assert not np.array_equal(still.params[0].w[0, 0], still.params[0].w[0, 1])
+
+
+def test_sweep_goes_through_jit_and_grad():
+    def best(rate):
+        return sweep(grid={"learning_rate": jnp.stack([rate, 2 * rate])}).history.train_loss[:, :, -1].mean()
+
+    value, slope = jax.jit(jax.value_and_grad(best))(jnp.float32(0.01))
+    assert np.isfinite(value) and np.isfinite(slope) and slope != 0
+
+
+def test_progress_counts_every_run():
+    for options in ({"execution": "threads"}, {"execution": "vmap", "runs_at_once": 2}):
+        seen = []
+        sweep(on_run=lambda done, total, seen=seen: seen.append((done, total)), **options)
+        assert seen[-1] == (9, 9) and seen == sorted(seen)
+
+
+def test_an_error_in_a_run_ends_the_sweep():
+    def broken(learning_rate):
+        if not isinstance(learning_rate, jax.core.Tracer) and learning_rate > 0.5:
+            raise RuntimeError("broken factory")
+        return optimizers.sgd(learning_rate)
+
+    with pytest.raises(RuntimeError, match="broken factory"):
+        sweep(broken)
+
+
+BAD = [
+    ({"grid": {"lerning_rate": [0.1]}}, ValueError, "Did you mean 'learning_rate'"),
+    ({"grid": {"learning_rate": [0.1, -1]}}, ValueError, "learning_rate must be in"),
+    ({"grid": {"learning_rate": [0.1, 0.2], "b1": [0.9]}}, ValueError, "of one length"),
+    ({"grid": {}}, ValueError, "at least one argument"),
+    ({"grid": {"learning_rate": ["a"]}}, TypeError, "numbers"),
+    ({"execution": "thread"}, ValueError, "Did you mean 'threads'"),
+    ({"runs_at_once": 0}, ValueError, "runs_at_once must be at least 1"),
+    ({"optimizer": "adam"}, TypeError, "optimizer must be a factory"),
+]
+
+
+@pytest.mark.parametrize(("options", "error", "message"), BAD, ids=lambda value: str(value)[:40])
+def test_bad_arguments_are_refused_before_anything_is_compiled(options, error, message, compile_log):
+    with pytest.raises(error, match=message):
+        sweep(**options)
+    assert not {"jit(_run)", "jit(_compiled_piece)"} & set(compile_log)
