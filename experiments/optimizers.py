@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from experiments import figures, problems, protocol, record, report
+from experiments.compiled import keep_compiled
 from experiments.page import write_page
 from experiments.store import RunStore, load_arrays, save_arrays
 from jaxmlp.datasets import DatasetUnavailableError
@@ -247,4 +248,5 @@ class _Parser:
 
 
 if __name__ == "__main__":
+    keep_compiled()
     sys.exit(main())

@@ -108,8 +108,8 @@ def accuracy(apply: Apply) -> Accuracy:
         apply: (params, x) -> outputs, e.g. net.apply.
 
     Returns:
-        fn(params, x, y) -> float32 scalar in [0, 1]; y holds labels (n,), or one-hot rows shaped like the outputs. Equal
-        arguments give equal, hashable functions.
+        fn(params, x, y) -> float32 scalar in [0, 1]; y holds labels (n,), or one-hot rows shaped like the outputs.
+        Equal arguments give equal, hashable functions.
 
     Raises:
         TypeError: apply is not callable.

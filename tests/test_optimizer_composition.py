@@ -281,7 +281,7 @@ def test_max_norm_projects_the_columns_outside_and_leaves_all_else_as_it_is(axes
     rng = np.random.default_rng(2)
     w = rng.normal(size=(*axes, 5, 4)) * [0.1, 3.0, 0.0, 3.0]  # inside, outside, zero, brought inside by the step
     step = np.where([False, False, False, True], 0.9 * w, 0.01 * w)
-    params, steps = ({"w": jnp.asarray(v, jnp.float32), "b": jnp.full(4, 9.0)} for v in (w, step))
+    params, steps = ({"w": jnp.asarray(v, jnp.float32), "b": jnp.full(4, b)} for v, b in ((w, 9.0), (step, -1.0)))
     moved, updates = projected(1.5, params, steps)
     inside = [0, 2, 3]
     np.testing.assert_array_equal(updates["w"][..., inside], -steps["w"][..., inside])
@@ -302,11 +302,12 @@ def test_max_norm_takes_a_limit_that_is_traced_or_of_another_dtype(dtype, x64):
             np.testing.assert_array_equal(np.asarray(moved, float), 1.0)  # powers of two: nothing is rounded
 
 
-def test_the_gradient_through_max_norm_is_finite_at_a_zero_column():
-    params = jnp.asarray([[0.0, 3.0], [0.0, 4.0]])
+@pytest.mark.parametrize("axes", [(), (3,)], ids=["matrix", "stack"])
+def test_the_gradient_through_max_norm_is_finite_at_a_zero_column(axes):
+    params = jnp.broadcast_to(jnp.asarray([[0.0, 3.0], [0.0, 4.0]]), (*axes, 2, 2))
     gradient = jax.grad(lambda p: projected(1.0, p, jnp.zeros_like(p))[0].sum())(params)
     # Inside: 1. Outside, w / |w| with |w| = 5: (1, 1) less its part along (0.6, 0.8), over 5; a few roundings.
-    np.testing.assert_allclose(gradient, [[1.0, 0.032], [1.0, -0.024]], rtol=1e-5)
+    np.testing.assert_allclose(gradient, np.broadcast_to([[1.0, 0.032], [1.0, -0.024]], params.shape), rtol=1e-5)
 
 
 def test_max_norm_refuses_a_limit_of_0_and_a_call_without_parameters():
@@ -316,9 +317,10 @@ def test_max_norm_refuses_a_limit_of_0_and_a_call_without_parameters():
         optimizers.max_norm(1.0).update(jnp.ones((2, 2)), optax.EmptyState())
 
 
-def test_apply_updates_adds_in_the_dtype_of_the_parameters():
-    params = {"half": jnp.ones(2, jnp.bfloat16), "full": (jnp.asarray(2.0), None), "empty": jnp.ones((0, 3))}
-    updates = {"half": jnp.full(2, 0.5), "full": (jnp.asarray(-3.0), None), "empty": jnp.ones((0, 3))}
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+def test_apply_updates_adds_in_the_dtype_of_the_parameters(dtype):
+    params = {"half": jnp.ones(2, dtype), "full": (jnp.asarray(2.0), None), "empty": jnp.ones((0, 3))}
+    updates = {"half": jnp.full(2, 0.5, jnp.float32), "full": (jnp.asarray(-3.0), None), "empty": jnp.ones((0, 3))}
     moved = apply_updates(params, updates)
     assert forms(moved) == forms(params)
     assert [float(leaf.sum()) for leaf in jax.tree.leaves(moved)] == [0.0, -1.0, 3.0]

@@ -32,9 +32,9 @@ CASES = [
 ]
 OWN_SETTINGS = dict(CASES)  # of each rule, the settings away from the defaults
 
-# Updates, step by step, max|a - b| / max|b| in each leaf, where the updates are of one size: a step that is under a
-# hundredth of its leaf's largest is the difference of larger terms, or what is left of a descent that has ended, keeps
-# the rounding of what it came from, and is held to the tolerance of that hundredth.
+# Updates, step by step, max|a - b| / max|b| in each leaf, where the updates are of one size: a step under a tenth of
+# its leaf's largest is the difference of larger terms, or the rest of a descent that has ended. It keeps the rounding
+# of what it came from (1.1e-16 of the largest is 1e-14 of a hundredth of it), and is held to that tenth's tolerance.
 # float64: a step is about ten roundings of 1.1e-16, and those of an average with decay 0.999 add up at random to
 # 1.1e-16 sqrt(500) = 2.5e-15, half of it under a root. XLA may also fuse the two programs differently.
 # float32: optax forms 1 - b2 in double precision, the library in the dtype of the leaf, where 0.999 is off by up to
@@ -139,7 +139,7 @@ def assert_steps_agree(updates, expected, tolerance):
         assert (a.shape, a.dtype) == (b.shape, b.dtype), jax.tree_util.keystr(path)
         a, b = (np.asarray(v, np.float64).reshape(len(v), -1) for v in (a, b))
         error, size = (np.max(np.abs(v), axis=1, initial=0.0) for v in (a - b, b))
-        allowed = tolerance * np.maximum(size, 0.01 * np.max(size, initial=0.0))
+        allowed = tolerance * np.maximum(size, 0.1 * np.max(size, initial=0.0))
         worst = int(np.argmax(error - allowed))
         report = f"{jax.tree_util.keystr(path)} at step {worst + 1}: off by {error[worst]:.2e} of {size[worst]:.2e}"
         assert np.all(error <= allowed), report
@@ -188,8 +188,8 @@ def test_updates_equal_those_of_the_numpy_oracle(name, settings, learning_rate, 
     grads = random_gradients("float64")["layers"][0]["w"]
     updates = run(ours(name, learning_rate, **settings), grads)
     expected = np.stack(getattr(numpy_rules, name)(np.asarray(grads), learning_rate, **settings))
-    # As against optax, but NumPy's b2^t and XLA's differ in the last bit, 1.1e-16, which 1 - b2^t = t (1 - b2)
-    # divides by 1e-3 t and the root halves: 5.5e-14 / t, and no step is the first, where the power is exact.
+    # As against optax, but NumPy's b2^t and XLA's may differ in the last bit, 1.1e-16, which 1 - b2^t = t (1 - b2)
+    # divides by 1e-3 t and the root halves: 5.5e-14 / t; not at the first step, where the power is exact.
     assert_steps_agree({"w": updates}, {"w": expected}, 3e-14)
 
 
@@ -251,9 +251,14 @@ def test_a_zero_gradient_on_the_first_step_moves_nothing_and_leaves_no_trace(nam
 
 def test_adagrad_from_nothing_with_eps_0_does_not_move_on_a_zero_gradient(x64):
     grads = jnp.asarray([[0.0, 2.0], [0.0, 0.0], [-3.0, 0.0]])
-    updates = run(optimizers.adagrad(0.1, initial_accumulator=0.0, eps=0.0), grads)
+
+    def updates_at(learning_rate):
+        return run(optimizers.adagrad(learning_rate, initial_accumulator=0.0, eps=0.0), grads)
+
+    updates = updates_at(0.1)
     # The first gradient that is not 0 is its own root: the update is exactly -learning_rate * sign(g).
     np.testing.assert_array_equal(updates, [[0.0, -0.1], [0.0, 0.0], [0.1, 0.0]])
+    np.testing.assert_array_equal(jax.jacrev(updates_at)(0.1), [[0.0, -1.0], [0.0, 0.0], [1.0, 0.0]])
 
 
 def test_sgd_contracts_each_coordinate_of_a_quadratic_by_its_own_factor(x64):

@@ -55,13 +55,19 @@ def _key(name: str, sources: Sequence[Path]) -> bytes:
     return json.dumps({"format": _FORMAT, "name": name, "files": files}).encode()
 
 
-def _path(name: str, sources: Sequence[Path]) -> Path | None:
-    """Return the one cache file of a source, whatever its state; None where there is no home to keep it in."""
+def user_folder() -> Path | None:
+    """Return this project's folder in the user's cache, by XDG's rules; None where there is no home to keep it in."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not base.is_absolute():  # by XDG's rules a relative path is ignored
         try:
             base = Path.home() / ".cache"
         except RuntimeError:
             return None
+    return base / "jaxmlp"
+
+
+def _path(name: str, sources: Sequence[Path]) -> Path | None:
+    """Return the one cache file of a source, whatever its state; None where there is no place for it."""
+    folder = user_folder()
     place = hashlib.sha256("\0".join(str(path.resolve()) for path in sources).encode()).hexdigest()[:16]
-    return base / "jaxmlp" / "datasets" / f"{name}-{place}.npz"
+    return folder / "datasets" / f"{name}-{place}.npz" if folder else None
