@@ -65,7 +65,7 @@ def target_times(problems: Mapping[str, Any], curves: Curves) -> dict[str, dict[
 def screen_tables(name: str, problem: Mapping[str, Any], summary: Summary) -> list[Table]:
     """Return the tables that the terminal shows, 80 columns wide or less."""
     tables = []
-    captions = (title(name, problem), f"{name}: seconds of training, median over the seeds")
+    captions = (title(name, problem), f"{name}: time to a test accuracy, median over the seeds that reach it")
     for caption, (headings, rows) in zip(captions, (result_cells(summary), time_cells(summary)), strict=True):
         table = Table(title=caption, title_justify="left", box=SIMPLE_HEAD)
         for heading in headings:

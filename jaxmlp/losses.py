@@ -53,7 +53,6 @@ def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     Raises:
         ValueError: shapes do not fit, or a label or probability is out of range.
     """
-    targets = targets if hasattr(targets, "dtype") else np.asarray(targets)
     check_classes(jnp.shape(outputs), targets)
     outputs, targets = jnp.asarray(outputs), jnp.asarray(targets)
     log_probabilities = jax.nn.log_softmax(outputs)
@@ -165,6 +164,7 @@ LOSSES: dict[str, Loss] = {
 
 def check_classes(outputs_shape: tuple[int, ...], targets: Any) -> None:
     """Raise a ValueError unless targets can be labels or class probabilities for outputs of that shape."""
+    targets = targets if hasattr(targets, "dtype") else np.asarray(targets)
     shape, dtype = jnp.shape(targets), jnp.result_type(targets)
     labels = jnp.issubdtype(dtype, jnp.integer) and shape == outputs_shape[:-1]
     if len(outputs_shape) < 1 or outputs_shape[-1] < 2:

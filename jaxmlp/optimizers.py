@@ -25,14 +25,11 @@ Schedule = Callable[[jax.Array], jax.Array]
 
 
 def apply_updates(params: PyTree, updates: PyTree) -> PyTree:
-    """Add updates to params, leaf by leaf, in the dtype of the parameters.
-
-    params <- params + updates
+    """Return params + updates, leaf by leaf, in the dtype of the parameters.
 
     Args:
         params: any pytree of arrays.
         updates: a pytree of the same structure and shapes.
-
     Returns: the new parameters, like params.
     """
     return jax.tree.map(lambda p, u: p + jnp.asarray(u, p.dtype), params, updates)
@@ -63,7 +60,7 @@ def sgd(learning_rate: Scalar | Schedule) -> optax.GradientTransformation:
 
 def _sgd_init(params):
     _check_floating(params)
-    return SGDState(count=_zero_steps())
+    return SGDState(count=jnp.zeros((), jnp.int32))
 
 
 def _sgd_update(grads, state, params=None, **hyperparameters):
@@ -103,7 +100,7 @@ def momentum(learning_rate: Scalar | Schedule, momentum: Scalar = 0.9) -> optax.
 
 
 def _momentum_init(params):
-    return MomentumState(count=_zero_steps(), velocity=_full_like(params, 0.0))
+    return MomentumState(count=jnp.zeros((), jnp.int32), velocity=_full_like(params, 0.0))
 
 
 def _momentum_update(grads, state, params=None, **hyperparameters):
@@ -179,7 +176,7 @@ def adagrad(
 
 
 def _adagrad_init(params, *, initial_accumulator):
-    return AdaGradState(count=_zero_steps(), accumulator=_full_like(params, initial_accumulator))
+    return AdaGradState(count=jnp.zeros((), jnp.int32), accumulator=_full_like(params, initial_accumulator))
 
 
 def _adagrad_update(grads, state, params=None, **hyperparameters):
@@ -227,7 +224,7 @@ def rmsprop(
 
 
 def _rmsprop_init(params, *, initial_scale):
-    return RMSPropState(count=_zero_steps(), nu=_full_like(params, initial_scale))
+    return RMSPropState(count=jnp.zeros((), jnp.int32), nu=_full_like(params, initial_scale))
 
 
 def _rmsprop_update(grads, state, params=None, **hyperparameters):
@@ -281,7 +278,7 @@ def adam(
 
 
 def _adam_init(params):
-    return AdamState(count=_zero_steps(), mu=_full_like(params, 0.0), nu=_full_like(params, 0.0))
+    return AdamState(count=jnp.zeros((), jnp.int32), mu=_full_like(params, 0.0), nu=_full_like(params, 0.0))
 
 
 def _adam_update(grads, state, params=None, **hyperparameters):
@@ -339,7 +336,7 @@ def amsgrad(
 
 def _amsgrad_init(params):
     zeros = _full_like(params, 0.0)
-    return AMSGradState(count=_zero_steps(), mu=zeros, nu=zeros, nu_max=zeros)
+    return AMSGradState(count=jnp.zeros((), jnp.int32), mu=zeros, nu=zeros, nu_max=zeros)
 
 
 def _amsgrad_update(grads, state, params=None, **hyperparameters):
@@ -383,10 +380,9 @@ def _max_norm_update(updates, state, params=None, *, limit):
         if w.ndim < 2:
             return u
         moved = w + u
-        norm = _sqrt(jnp.sum(moved**2, axis=-2, keepdims=True))
-        inside = norm <= limit
-        scale = jnp.asarray(limit, w.dtype) / jnp.where(inside, 1, norm)
-        return jnp.where(inside, u, moved * scale - w)
+        norm, radius = _sqrt(jnp.sum(moved**2, axis=-2, keepdims=True)), jnp.asarray(limit, w.dtype)
+        inside = norm <= radius
+        return jnp.where(inside, u, moved * (radius / jnp.where(inside, 1, norm)) - w)
 
     return jax.tree.map(project, updates, params), state
 
@@ -394,8 +390,8 @@ def _max_norm_update(updates, state, params=None, *, limit):
 def _map_rule(rule, grads, state, hyperparameters):
     """Apply rule to every leaf: (g, t, *slots, **hyperparameters) -> (update, *slots), slots being state[1:].
 
-    Hyperparameters are cast to the leaf's dtype. Leaves of less than 32 bits are computed in float32: b2 = 0.999 is 1
-    in bfloat16.
+    Hyperparameters are cast to the leaf's dtype. For leaves of less than 32 bits all is computed, and the slots are
+    kept, in float32: in bfloat16, b2 = 0.999 is 1 and a moving average stands still.
     """
     for name, slot in zip(state._fields[1:], state[1:], strict=True):
         _check_same_form(grads, name, slot)
@@ -407,11 +403,12 @@ def _map_rule(rule, grads, state, hyperparameters):
     rows = []
     for g, *slots in zip(leaves, *map(jax.tree.leaves, state[1:]), strict=True):
         g = jnp.asarray(g)
-        dtype = g.dtype if jnp.finfo(g.dtype).bits >= 32 else jnp.float32
+        dtype = _slot_dtype(g)
         settings = {name: jnp.asarray(value, dtype) for name, value in hyperparameters.items()}
-        results = rule(g.astype(dtype), count.astype(dtype), *(s.astype(dtype) for s in slots), **settings)
-        rows.append([new.astype(old.dtype) for new, old in zip(results, (g, *slots), strict=True)])
-    updates, *slots = map(structure.unflatten, zip(*rows, strict=True) if rows else [()] * len(state))
+        update, *slots = rule(g.astype(dtype), count.astype(dtype), *slots, **settings)
+        rows.append((update.astype(g.dtype), *slots))
+    columns = list(zip(*rows, strict=True)) or [()] * len(state)  # a pytree may have no leaves
+    updates, *slots = (structure.unflatten(column) for column in columns)
     return updates, type(state)(count, *slots)
 
 
@@ -425,13 +422,14 @@ def _hyperparameters(**values: Scalar | Schedule) -> dict[str, Any]:
     return {n: Partial(v) if callable(v) and not isinstance(v, Partial) else v for n, v in values.items()}
 
 
-def _zero_steps():
-    return jnp.zeros((), jnp.int32)
-
-
 def _full_like(params, value):
     _check_floating(params)
-    return jax.tree.map(lambda p: jnp.full(jnp.shape(p), jnp.asarray(value, jnp.result_type(p))), params)
+    return jax.tree.map(lambda p: jnp.full(jnp.shape(p), jnp.asarray(value, _slot_dtype(p))), params)
+
+
+def _slot_dtype(leaf):
+    dtype = jnp.result_type(leaf)
+    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
 
 
 def _check_floating(params):
