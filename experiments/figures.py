@@ -42,32 +42,25 @@ Curves = Mapping[str, np.ndarray]
 
 def learning_curves(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
     """Draw test error and training loss of each choice by epoch, with the range over the seeds."""
-    figure, axes = _new(1, 2, (9.5, 4.0))
+    figure, (error_axes, loss_axes) = _new(2, (6.5, 7.0))
     for optimizer, entry in problem["optimizers"].items():
         label = f"{optimizer} ({entry['chosen']:g})"
-        error = 100 * (1 - curves[f"{optimizer}/final/test_accuracy"])
-        _band(axes[0], error, optimizer, label)
-        _band(axes[1], curves[f"{optimizer}/final/train_loss"], optimizer, label)
+        _band(error_axes, 100 * (1 - curves[f"{optimizer}/final/test_accuracy"]), optimizer, label)
+        _band(loss_axes, curves[f"{optimizer}/final/train_loss"], optimizer, label)
     n = len(problem["fresh_seeds"])
-    axes[0].set(xlabel="epoch", ylabel="test error (%)", yscale="log", title=f"{name}: test error")
-    axes[1].set(xlabel="epoch", ylabel="training loss (nats per example)", yscale="log", title="training loss")
-    _plain_ticks(axes[0])
-    _plain_ticks(axes[1])
-    axes[0].legend(title="optimizer (learning rate)", fontsize=8, title_fontsize=8, frameon=False)
-    axes[1].annotate(
-        f"line: mean of {n} seeds; band: lowest to highest",
-        (0.98, 0.98),
-        xycoords="axes fraction",
-        ha="right",
-        va="top",
-        fontsize=8,
-    )
+    error_axes.set(ylabel="test error (%)", yscale="log")
+    error_axes.set_title(f"{name}: mean of {n} seeds, band from lowest to highest", fontsize=10)
+    loss_axes.set(xlabel="epoch", ylabel="training loss (nats per example)", yscale="log")
+    for ax in (error_axes, loss_axes):
+        _plain_ticks(ax)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    error_axes.legend(title="optimizer (learning rate)", fontsize=9, title_fontsize=9, frameon=False)
     return figure
 
 
 def sensitivity(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
     """Draw validation error at the end of tuning by learning rate, the choice ringed."""
-    figure, axes = _new(1, 1, (7.0, 4.2))
+    figure, axes = _new(1, (6.5, 4.2))
     ax = axes[0]
     for optimizer, entry in problem["optimizers"].items():
         error = 100 * (1 - np.asarray(entry["tuning"]["validation_accuracy"], float))
@@ -79,29 +72,28 @@ def sensitivity(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure
     ax.set(xscale="log", yscale="log", xlabel="learning rate (per step)", ylabel="validation error (%)")
     ax.set_title(f"{name}: validation error after {epochs} epochs, {seeds} seeds, choice ringed", fontsize=10)
     _plain_ticks(ax)
-    ax.legend(fontsize=8, frameon=False)
+    ax.legend(fontsize=9, frameon=False)
     return figure
 
 
 def time_to_target(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
     """Draw, for each target, the epochs and seconds that each choice takes to reach it on the test set."""
-    targets = problem["problem"]["targets"]
-    figure, axes = _new(1, len(targets), (4.2 * len(targets) + 1, 3.6))
+    targets = next(iter(problem["optimizers"].values()))["to_target"]
+    figure, axes = _new(len(targets), (6.5, 0.6 + 2.7 * len(targets)))
     optimizers = list(problem["optimizers"])
+    measured = "validation and test" if problem["problem"]["keep_validation"] else "test"
     for ax, target in zip(axes, targets, strict=True):
         for row, optimizer in enumerate(optimizers):
-            entry, look = problem["optimizers"][optimizer], LOOKS[optimizer]
-            epoch_seconds = entry["seconds_per_step"] * problem["steps_per_epoch"]
-            reached = [statistics.first_reaching(c, target) for c in curves[f"{optimizer}/final/test_accuracy"]]
-            seconds = [epochs * epoch_seconds for epochs in reached if epochs is not None]
+            look, all_seconds = LOOKS[optimizer], problem["optimizers"][optimizer]["to_target"][target]["seconds"]
+            seconds = [value for value in all_seconds if value is not None]
             ax.plot(seconds, [row] * len(seconds), look["marker"], color=look["color"], alpha=0.7)
             if seconds:
                 ax.plot(np.median(seconds), row, "|", color=look["color"], ms=18, mew=2)
-            if len(seconds) < len(reached):
-                text = f"{len(reached) - len(seconds)} of {len(reached)} never"
-                ax.text(1.01, row, text, transform=ax.get_yaxis_transform(), va="center", fontsize=8)
+            if len(seconds) < len(all_seconds):
+                text = f"{len(all_seconds) - len(seconds)} of {len(all_seconds)} never"
+                ax.text(1.01, row, text, transform=ax.get_yaxis_transform(), va="center", fontsize=9)
         ax.set(yticks=range(len(optimizers)), yticklabels=optimizers, xlabel="seconds of training")
-        ax.set_title(f"{name}: {100 * target:g} % test accuracy", fontsize=10)
+        ax.set_title(f"{name}: {target} {measured} accuracy", fontsize=10)
         ax.set_xlim(left=0)
         ax.set_ylim(len(optimizers) - 0.5, -0.5)
     return figure
@@ -109,7 +101,7 @@ def time_to_target(name: str, problem: Mapping[str, Any], curves: Curves) -> Fig
 
 def budget(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
     """Draw the expected validation error of the best of k learning rates drawn at random from the grid."""
-    figure, axes = _new(1, 1, (7.0, 4.0))
+    figure, axes = _new(1, (6.5, 4.0))
     ax = axes[0]
     for optimizer, entry in problem["optimizers"].items():
         scores = np.asarray(entry["tuning"]["validation_accuracy"], float).mean(axis=1)
@@ -119,14 +111,14 @@ def budget(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
     ax.set_title(f"{name}: what a tuning budget buys", fontsize=10)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     _plain_ticks(ax)
-    ax.legend(fontsize=8, frameon=False)
+    ax.legend(fontsize=9, frameon=False)
     return figure
 
 
 def profile(times: Mapping[str, Mapping[str, float | None]], largest: float = 4.0) -> Figure:
     """Draw the performance profile over all problems and targets."""
     ratios = np.linspace(1, largest, 601)
-    figure, axes = _new(1, 1, (7.0, 3.8))
+    figure, axes = _new(1, (6.5, 3.8))
     for optimizer, shares in statistics.performance_profile(times, ratios).items():
         look = {key: value for key, value in LOOKS[optimizer].items() if key != "marker"}
         axes[0].step(ratios, shares, where="post", label=optimizer, **look)
@@ -134,7 +126,7 @@ def profile(times: Mapping[str, Mapping[str, float | None]], largest: float = 4.
     axes[0].set(ylim=(-0.03, 1.03), xlim=(1, largest))
     count = len(next(iter(times.values())))
     axes[0].set_title(f"Performance profile over {count} (problem, target) pairs", fontsize=10)
-    axes[0].legend(fontsize=8, frameon=False)
+    axes[0].legend(fontsize=9, frameon=False)
     return figure
 
 
@@ -153,9 +145,10 @@ def save(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def _new(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axes]]:
+def _new(rows: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axes]]:
+    # One column: on a phone a picture is as wide as the screen, and its letters must still be read.
     with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(rows, columns, figsize=size, squeeze=False)
+        figure, axes = plt.subplots(rows, 1, figsize=size, squeeze=False)
     return figure, list(axes.flat)
 
 

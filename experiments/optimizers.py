@@ -93,7 +93,7 @@ def _report(folder: Path, console: Console) -> None:
     written, summaries = [], {}
     for name, problem in results["problems"].items():
         own = {path.split("/", 1)[1]: values for path, values in curves.items() if path.split("/", 1)[0] == name}
-        summary = summaries[name] = report.summarise(name, problem, own)
+        summary = summaries[name] = report.summarise(problem)
         for table in report.screen_tables(name, problem, summary):
             console.print(table)
         for finding in summary.findings:
@@ -107,7 +107,7 @@ def _report(folder: Path, console: Console) -> None:
     for file, parts in texts.items():
         with record.replacing(folder / file) as temporary:
             temporary.write_text("\n".join(parts), encoding="utf-8")
-    times = report.target_times(results["problems"], curves)
+    times = report.target_times(results["problems"])
     figures.save(figures.profile(times), folder / "profile.png")
     write_page(folder / "report.html", results, summaries, times, written, folder / "profile.png")
     origin = results["provenance"]

@@ -35,9 +35,10 @@ body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; p
   color: #1a1a1a; background: #fff; }
 h1 { font-size: 1.6rem; line-height: 1.2; } h2 { margin-top: 2.5rem; border-top: 1px solid #ccc; padding-top: 1rem; }
 h3 { margin-bottom: .3rem; }
-figure { margin: 1rem 0; break-inside: avoid; } img { width: 100%; height: auto; display: block; }
+figure { margin: 1rem 0; break-inside: avoid; } img { width: 100%; max-width: 46rem; height: auto; display: block; }
 figcaption { color: #444; font-size: .92rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+caption { text-align: left; color: #444; font-size: .92rem; padding-top: .8rem; }
 th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
 .warning { background: #fff4d6; padding: .3rem .6rem; }
@@ -66,7 +67,11 @@ def write_page(
     """
     parts = [f"<h1>Optimizers compared on {_text(', '.join(results['problems']))}</h1>", _how(results)]
     for name, problem in results["problems"].items():
-        parts += [f"<h2>{_text(report.title(name, problem))}</h2>", _source(problem), _tables(summaries[name])]
+        parts += [
+            f"<h2>{_text(report.title(name, problem))}</h2>",
+            _source(problem),
+            _tables(name, problem, summaries[name]),
+        ]
         parts += [_finding(finding) for finding in summaries[name].findings]
         parts += [
             _figure(kind, picture, name)
@@ -105,12 +110,18 @@ def _source(problem):
     )
 
 
-def _tables(summary):
+def _tables(name, problem, summary):
     tables = []
-    for headings, rows in (report.result_cells(summary), report.time_cells(summary)):
+    for caption, (headings, rows) in (
+        ("", report.result_cells(summary)),
+        (report.time_title(name, problem), report.time_cells(summary)),
+    ):
         head = "".join(f"<th scope=col>{_text(heading)}</th>" for heading in headings)
         body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        tables.append(f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>")
+        caption = f"<caption>{_text(caption)}</caption>" if caption else ""
+        tables.append(
+            f"<div class=wide><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+        )
     return "".join(tables)
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxmlp
+from experiments import speed, statistics
 from experiments.problems import Problem, ProblemData
 from experiments.store import RunStore
 from jaxmlp._checks import in_range, known
@@ -115,15 +116,22 @@ def execute(
         "steps_per_epoch": -(-len(study.final_train[0]) // plan.problem.batch_size),
         "optimizers": {},
     }
-    curves = {}
+    curves, tuning_seconds = {}, 0.0
     for optimizer, grid in plan.grids.items():
-        tuning = study.tune(optimizer, grid)
+        tuning, seconds = study.tune(optimizer, grid)
+        tuning_seconds += seconds
         chosen = _choose(tuning)
         final = study.rerun(optimizer, grid[chosen])
-        seconds = study.seconds_alone(optimizer, grid[chosen])
-        record["optimizers"][optimizer] = _entry(grid, tuning, chosen, final, seconds, record["steps_per_epoch"])
+        alone = study.seconds_alone(optimizer, grid[chosen])
+        record["optimizers"][optimizer] = _entry(grid, tuning, chosen, final) | {
+            "seconds_alone": alone,
+            "to_target": _to_targets(plan.problem, final, alone, record["steps_per_epoch"]),
+        }
         for phase, history in (("tuning", tuning), ("final", final)):
             curves |= {f"{optimizer}/{phase}/{name}": values for name, values in history.items() if values.ndim > 1}
+    if jax.default_backend() == "cpu":
+        record["seconds_tuning"] = tuning_seconds
+        record["seconds_speed"] = _speed(plan, record["examples"], tuning_seconds, store)
     return record, curves
 
 
@@ -160,8 +168,8 @@ class _Study:
             self.final_metrics = {"test_accuracy": accuracy, "test_loss": self.loss_fn}
         self.measured = jax.device_put(measured)
 
-    def tune(self, optimizer: str, grid: Sequence[float]) -> dict[str, np.ndarray]:
-        """Train every learning rate with every tuning seed; arrays (points, seeds[, epochs])."""
+    def tune(self, optimizer: str, grid: Sequence[float]) -> tuple[dict[str, np.ndarray], float]:
+        """Train every learning rate with every tuning seed; arrays (points, seeds[, epochs]), and the seconds."""
         points = max(1, _RUNS_PER_PIECE // self.plan.tune_seeds) if jax.default_backend() == "cpu" else len(grid)
         pieces = []
         for start in range(0, len(grid), points):
@@ -169,14 +177,15 @@ class _Study:
             name = f"{self.problem.name}-{optimizer}-tuning-{start:03d}"
             what = f"{self.problem.name}: tuning {optimizer}"
             pieces.append(self._sweep(name, what, optimizer, rates, self.tuning_seeds, final=False))
-        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}
+        seconds = sum(float(piece.pop("seconds")) for piece in pieces)
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}, seconds
 
     def rerun(self, optimizer: str, learning_rate: float) -> dict[str, np.ndarray]:
         """Train the choice with every fresh seed; arrays (seeds[, epochs])."""
         what = f"{self.problem.name}: {optimizer} on fresh seeds"
         name = f"{self.problem.name}-{optimizer}-final"
         history = self._sweep(name, what, optimizer, [learning_rate], self.fresh_seeds, final=True)
-        return {name: values[0] for name, values in history.items()}
+        return {name: values[0] for name, values in history.items() if name != "seconds"}
 
     def seconds_alone(self, optimizer: str, learning_rate: float) -> float:
         """Seconds of one run of the choice, by itself and compiled before, without measuring: median of three."""
@@ -202,6 +211,7 @@ class _Study:
 
     def _sweep(self, name, what, optimizer, rates, seeds, *, final):
         def train():
+            start = time.perf_counter()
             results = jaxmlp.sweep(
                 self.loss_fn,
                 self.network.init,
@@ -216,7 +226,7 @@ class _Study:
                 history_only=True,
                 on_run=advance,
             )
-            return _arrays(results.history)
+            return _arrays(results.history) | {"seconds": np.asarray(time.perf_counter() - start)}
 
         reported = 0
 
@@ -259,8 +269,7 @@ def _choose(tuning):
     return int(np.lexsort((loss, -accuracy))[0])
 
 
-def _entry(grid, tuning, chosen, final, seconds, steps_per_epoch):
-    epochs = final["train_loss"].shape[-1]
+def _entry(grid, tuning, chosen, final):
     return {
         "learning_rates": grid,
         "chosen": grid[chosen],
@@ -274,9 +283,36 @@ def _entry(grid, tuning, chosen, final, seconds, steps_per_epoch):
             **{name: values[:, -1] for name, values in final.items() if values.ndim > 1},
             "first_nonfinite_step": final["first_nonfinite_step"],
         },
-        "seconds_alone": seconds,
-        "seconds_per_step": seconds / (epochs * steps_per_epoch),
     }
+
+
+def _to_targets(problem, final, seconds_alone, steps_per_epoch):
+    """For each target, what each seed needs to reach it, None for never; on validation too where that is kept."""
+    curves = final["test_accuracy"]
+    if problem.keep_validation:
+        curves = np.minimum(curves, final["validation_accuracy"])
+    found = {}
+    for target in problem.targets:
+        epochs = [statistics.first_reaching(curve, target) for curve in curves]
+        found[f"{100 * target:g} %"] = {
+            "epochs": epochs,
+            "steps": [None if e is None else e * steps_per_epoch for e in epochs],
+            "seconds": [None if e is None else e * seconds_alone / problem.epochs for e in epochs],
+        }
+    return found
+
+
+def _speed(plan, examples, tuning_seconds, store):
+    """Matrix products per second over the tuning sweeps, compiling included, and the machine's own."""
+    problem = plan.problem
+    runs = sum(len(grid) for grid in plan.grids.values()) * plan.tune_seeds
+    trained, measured = (
+        runs * problem.tune_epochs * count * speed.products_per_example(problem.layer_sizes, training=training)
+        for count, training in ((examples["train"], True), (examples["validation"], False))
+    )
+    # Measured once, beside the runs; a resumed run keeps the figure.
+    machine = store.cached(f"{problem.name}-machine", lambda: {"rate": np.asarray(speed.machine_rate())})
+    return {"sweep": (trained + measured) / tuning_seconds, "machine": float(machine["rate"])}
 
 
 def _described(initializer):

@@ -185,12 +185,12 @@ def test_runs_under_jit_and_under_vmap_over_learning_rates_and_keys():
     alone = [run(optimizers.adam(rate)) for rate in (0.01, 0.1)]
     jitted = jax.jit(lambda rate: run(optimizers.adam(rate)))(0.01)
     # The same float32 operations fused differently, 16 steps of Adam: 1e-5.
-    close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
-    close(jitted.history.train_loss, alone[0].history.train_loss)
+    assert_close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
+    assert_close(jitted.history.train_loss, alone[0].history.train_loss)
     mapped = jax.vmap(lambda rate: run(optimizers.adam(rate)))(rates)
-    close(mapped.history.train_loss, [result.history.train_loss for result in alone])
+    assert_close(mapped.history.train_loss, [result.history.train_loss for result in alone])
     by_key = jax.vmap(lambda key: run(optimizers.adam(0.01), key=key))(keys)
-    close(by_key.params[0].w[1], run(optimizers.adam(0.01), key=keys[1]).params[0].w)
+    assert_close(by_key.params[0].w[1], run(optimizers.adam(0.01), key=keys[1]).params[0].w)
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "amsgrad"])
