@@ -1,6 +1,7 @@
 """The multilayer perceptron in pure JAX, with its classic optimizers written out by hand."""
 
 from jaxmlp import activations, data, datasets, losses, optimizers
+from jaxmlp.checkpoint import load, save
 from jaxmlp.data import Dataset
 from jaxmlp.network import Layer, Network, mlp
 from jaxmlp.objectives import accuracy, objective
@@ -21,9 +22,11 @@ __all__ = [
     "data",
     "datasets",
     "fit",
+    "load",
     "losses",
     "mlp",
     "objective",
     "optimizers",
+    "save",
     "sweep",
 ]

@@ -1,0 +1,245 @@
+"""Pytrees of arrays in safetensors files: written whole or not at all, read back bit for bit."""
+
+import contextlib
+import functools
+import json
+import os
+import secrets
+import zlib
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+from jax.tree_util import keystr, tree_flatten_with_path
+from safetensors.numpy import save as serialize
+
+from jaxmlp._checks import is_concrete
+
+PyTree = Any
+
+
+def save(path: str | os.PathLike[str], tree: PyTree, metadata: dict[str, Any] | None = None) -> None:
+    """Write tree and metadata to one safetensors file, whole or not at all; equal trees give equal files.
+
+    Args:
+        path: of the file; missing folders are made, and a file that is there is replaced once the new one is on disk.
+        tree: any pytree of JAX arrays, NumPy arrays, typed random keys and Python numbers; its dicts have keys str or
+            int. Each leaf is a tensor named by its path, e.g. "params.0.w", so that other programs can read it.
+        metadata: a dict of what JSON can say, such as {"layer_sizes": [784, 128, 10]}.
+
+    Raises:
+        TypeError: a leaf, a dict key or metadata cannot be stored; raised before anything is written.
+        OSError: the file cannot be written; what was at path before is untouched.
+    """
+    paths = tree_flatten_with_path(tree)[0]
+    names, tensors, kinds = _names(paths), {}, {}
+    for name, (keys, leaf) in zip(names, paths, strict=True):
+        tensors[name], kinds[name] = _pack(leaf, f"tree{keystr(keys)}")
+    metadata = _checked({} if metadata is None else metadata)
+    text = json.dumps({"tree": _outline(tree, iter(names)), "kinds": kinds, "metadata": metadata})
+    # One entry: safetensors does not keep the order of several.
+    _write(Path(path), serialize(tensors, {"jaxmlp": f"{_checksum(tensors, text)} {text}"}))
+
+
+def load(path: str | os.PathLike[str], like: PyTree = None) -> tuple[PyTree, dict[str, Any]]:
+    """Read what save wrote, or any other safetensors file.
+
+    Args:
+        path: of the file.
+        like: a pytree with the structure, shapes and dtypes to expect; its values do not count. For parameters,
+            jax.eval_shape(net.init, key); for fit's state, TrainState(params, optimizer.init(params), key,
+            jnp.int32(0)). Where its leaf is a NumPy array a NumPy array comes back, else a JAX array.
+
+    Returns:
+        (tree, metadata); metadata is {} where none was given. Without like each leaf is what it was: a JAX array (on
+        the default device), a NumPy array, a typed key, a Python number. Nodes are dicts and tuples: a NamedTuple is
+        a named tuple of the same fields, which net.apply and fit's params take (fit's state needs like), a list a
+        tuple. The file of another program is one dict of JAX arrays by name, which like may nest at the dots.
+
+    Raises:
+        ValueError: the file is damaged, of another format, not like `like`, or has a 64-bit array that JAX would
+            narrow (enable x64, or give a like with a NumPy array there).
+        OSError: the file cannot be read.
+    """
+    path = Path(path)
+    tensors, kinds, outline, metadata = _read(path)
+    paths, structure = tree_flatten_with_path(like)
+    names = _names(paths)
+    missing, unknown = sorted(set(names) - set(tensors)), sorted(set(tensors) - set(names))
+    if like is not None and (missing or unknown):
+        found = f"only like has {missing[:3] or 'nothing'}, only the file has {unknown[:3] or 'nothing'}"
+        raise ValueError(f"{path} and like differ, {found}; give a like of the tree that was saved, or none")
+    wanted = {name: leaf for name, (_, leaf) in zip(names, paths, strict=True)}
+    leaves = {n: _unpack(path, n, array, kinds.get(n, "jax"), wanted.get(n)) for n, array in tensors.items()}
+    tree = _build(outline, leaves) if like is None else structure.unflatten([leaves[name] for name in names])
+    return tree, metadata
+
+
+# What safetensors can hold of JAX's dtypes: name in a file -> name in JAX.
+DTYPES = {f"{name[0].upper()}{bits}": f"{name}{bits}" for name in ("int", "uint", "float") for bits in (16, 32, 64)}
+DTYPES |= {"BOOL": "bool", "I8": "int8", "U8": "uint8", "BF16": "bfloat16"}
+DTYPES |= {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
+
+
+def _pack(leaf, where):
+    """Return a leaf as a NumPy array, and the kind of leaf to turn it back into."""
+    if not is_concrete(leaf):
+        raise TypeError(f"{where} is traced and has no values yet; call save outside jit, vmap and grad")
+    if isinstance(leaf, np.ndarray | np.generic):
+        kind = "numpy"
+    elif isinstance(leaf, jax.Array):
+        kind = "jax"
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            kind, leaf = f"key {jax.random.key_impl(leaf)}", jax.random.key_data(leaf)
+    elif isinstance(leaf, bool | int | float):
+        kind = "python"
+    else:
+        raise TypeError(f"{where} must be an array or a number, got {leaf!r}; settings and text go into metadata")
+    array = np.asarray(leaf)
+    if array.dtype.name not in DTYPES.values():
+        raise TypeError(f"{where} is {array.dtype}, which safetensors cannot hold; cast it to another dtype")
+    # safetensors takes the memory as it lies.
+    return array.astype(array.dtype.newbyteorder("="), order="C", copy=False), kind
+
+
+def _unpack(path, name, array, kind, wanted):
+    """Turn an array of the file back into a leaf; wanted is the leaf of like in its place, None without like."""
+    if kind == "python":
+        array = array.item()
+    elif kind.startswith("key "):
+        array = jax.random.wrap_key_data(jnp.asarray(array), impl=kind.removeprefix("key "))
+    if wanted is not None and _form(array) != _form(wanted):
+        hint = "give a like of the tree that was saved, or none"
+        raise ValueError(f"{path}: {name!r} is {_form(array)}, but like has {_form(wanted)} there; {hint}")
+    if kind not in ("jax", "numpy"):
+        return array
+    if isinstance(wanted, np.ndarray | np.generic) or (wanted is None and kind == "numpy"):
+        return np.array(array)
+    if jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype:
+        hint = "call jax.config.update('jax_enable_x64', True) before, or give a like with a NumPy array there"
+        raise ValueError(f"{path}: {name!r} is {_form(array)}, which JAX would narrow to 32 bits; {hint}")
+    return jnp.asarray(array)
+
+
+def _form(leaf):
+    if hasattr(leaf, "dtype") and hasattr(leaf, "shape"):
+        return f"{leaf.dtype.name} of shape {leaf.shape}"
+    return f"a Python {type(leaf).__name__}"
+
+
+def _names(paths):
+    """Name each leaf by its path, keys joined by dots; equal paths always give equal names, and no name comes twice."""
+    names = {"__metadata__": None}  # the one name that the format keeps for itself
+    for path, _ in paths:
+        name = keystr(path, simple=True, separator=".")
+        while name in names:  # {"a.b": x, "a": {"b": y}}
+            name += "'"
+        names[name] = None
+    return list(names)[1:]
+
+
+def _outline(node, names):
+    """Return the structure as JSON can say it: None, the name of a leaf, or [form, labels, parts]."""
+    parts = tree_flatten_with_path(node, is_leaf=lambda part: part is not node)[0]  # one level down
+    if node is None or (parts and not parts[0][0]):
+        return None if node is None else next(names)
+    outlines = [_outline(part, names) for _, part in parts]
+    if isinstance(node, dict):
+        labels = [keys[0].key for keys, _ in parts]
+        for label in labels:
+            if not isinstance(label, str | int):
+                raise TypeError(f"dict keys must be str or int to be saved, got {label!r}; rename the key")
+        return ["dict", labels, outlines]
+    fields = getattr(node, "_fields", None) if isinstance(node, tuple) else None
+    return ["tuple", fields, outlines]
+
+
+def _build(outline, leaves):
+    if outline is None or isinstance(outline, str):
+        return None if outline is None else leaves[outline]
+    form, labels, parts = outline
+    values = [_build(part, leaves) for part in parts]
+    if form == "dict":
+        return dict(zip(labels, values, strict=True))
+    return tuple(values) if labels is None else _named_tuple(tuple(labels))(*values)
+
+
+@functools.cache  # one type for the same fields: trees that were loaded one after the other have one structure
+def _named_tuple(fields):
+    return namedtuple("Loaded", fields)
+
+
+def _read(path):
+    """Return the tensors and kinds of leaves by name, the outline of the tree, and the user's metadata."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}; give the path of a file that save wrote", str(path)) from error
+    hint = "load a copy of it, or save it again"
+    try:
+        found = safetensors.deserialize(data)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is cut short, damaged or no safetensors file ({error}); {hint}") from error
+    unknown = [name for name, entry in found if entry["dtype"] not in DTYPES]
+    if unknown:
+        raise ValueError(f"{path} has dtypes that JAX or this reader lacks, in {unknown[:3]}; save it in others")
+    tensors = {
+        name: np.frombuffer(entry["data"], jnp.dtype(DTYPES[entry["dtype"]])).reshape(entry["shape"])
+        for name, entry in sorted(found, key=lambda item: item[0])
+    }
+    # deserialize has checked the header, a JSON object after its length, but does not give the metadata in it.
+    metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
+    if "jaxmlp" not in metadata:
+        return tensors, {}, ["dict", list(tensors), list(tensors)], metadata
+    checksum, _, text = metadata["jaxmlp"].partition(" ")
+    if checksum != _checksum(tensors, text):
+        raise ValueError(f"{path} has changed since it was saved, its checksum differs; {hint}")
+    saved = json.loads(text)
+    return tensors, saved["kinds"], saved["tree"], saved["metadata"]
+
+
+def _checksum(tensors, text):
+    """Sum up all that the file says; the format has no checksum, so that a flipped bit would be read as a number."""
+    checksum = zlib.crc32(text.encode())
+    for name, array in sorted(tensors.items()):
+        checksum = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), checksum)
+        checksum = zlib.crc32(array.reshape(-1).view(np.uint8), checksum)
+    return f"{checksum:08x}"
+
+
+def _write(path, data):
+    """Write beside path and move into place, so that a kill or a full disk at any moment leaves whole files only."""
+    target = path.resolve()  # of a link, the file that it names
+    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(target)
+    except OSError as error:
+        hint = "what was there is untouched; free space, or save to a file in a folder that you may write to"
+        raise OSError(error.errno, f"{error.strerror}; {hint}", str(path)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:  # the move too, where a folder can be synced
+        folder = os.open(target.parent, os.O_RDONLY)
+        stack.callback(os.close, folder)
+        os.fsync(folder)
+
+
+def _checked(metadata):
+    try:
+        kept = isinstance(metadata, dict) and json.loads(json.dumps(metadata, allow_nan=False)) == metadata
+    except (TypeError, ValueError, RecursionError):
+        kept = False
+    if not kept:
+        hint = "write tuples and arrays as lists, NaN as None, or put arrays into the tree"
+        raise TypeError(f"metadata must be a dict that JSON gives back equal, got {metadata!r}; {hint}")
+    return metadata
