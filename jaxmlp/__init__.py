@@ -1,6 +1,6 @@
 """The multilayer perceptron in pure JAX, with its classic optimizers written out by hand."""
 
-from jaxmlp import activations, data, datasets, losses, optimizers
+from jaxmlp import activations, data, datasets, dialects, losses, optimizers
 from jaxmlp.data import Dataset
 from jaxmlp.network import Layer, Network, mlp
 from jaxmlp.objectives import accuracy, objective
@@ -20,6 +20,7 @@ __all__ = [
     "apply_updates",
     "data",
     "datasets",
+    "dialects",
     "fit",
     "losses",
     "mlp",
