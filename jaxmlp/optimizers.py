@@ -244,11 +244,7 @@ class AdamState(NamedTuple):
 
 
 def adam(
-    learning_rate: Scalar | Schedule,
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar = 0.0,
+    learning_rate: Scalar | Schedule, b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-8, eps_root: Scalar = 0.0
 ) -> optax.GradientTransformation:
     """Divide an average of the gradients by the root of an average of their squares, both corrected for their start.
 
@@ -302,11 +298,7 @@ class AMSGradState(NamedTuple):
 
 
 def amsgrad(
-    learning_rate: Scalar | Schedule,
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar = 0.0,
+    learning_rate: Scalar | Schedule, b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-8, eps_root: Scalar = 0.0
 ) -> optax.GradientTransformation:
     """Adam with the largest second moment so far, so that a step size never grows back.
 

@@ -46,7 +46,8 @@ def momentum_average(grads, rates, momentum):
     """velocity_t = (1 - momentum) * sum_k momentum^(t-k) * g_k
     update_t = -learning_rate_t * velocity_t
     """
-    return -_column(rates, grads) * _average(grads, momentum)
+    velocity = _average(grads, momentum)
+    return -_column(rates, grads) * velocity
 
 
 def adagrad_eps_outside(grads, rates, initial_accumulator, eps):
@@ -61,7 +62,8 @@ def rmsprop_eps_outside(grads, rates, decay, eps):
     """nu_t = (1 - decay) * sum_k decay^(t-k) * g_k^2
     update_t = -learning_rate_t * g_t / (sqrt(nu_t) + eps)
     """
-    return -_column(rates, grads) * grads / (np.sqrt(_average(grads**2, decay)) + eps)
+    nu = _average(grads**2, decay)
+    return -_column(rates, grads) * grads / (np.sqrt(nu) + eps)
 
 
 def adam_eps_hat(grads, rates, b1, b2, eps):
@@ -77,7 +79,8 @@ def adam_eps_hat(grads, rates, b1, b2, eps):
 
 def amsgrad_eps_hat(grads, rates, b1, b2, eps):
     """As adam_eps_hat, with nu_max_t = max over k <= t of nu_k in place of nu_t."""
-    mu, nu_max = _average(grads, b1), np.maximum.accumulate(_average(grads**2, b2))
+    mu, nu = _average(grads, b1), _average(grads**2, b2)
+    nu_max = np.maximum.accumulate(nu)
     alpha = rates * np.sqrt(_correction(grads, b2)) / _correction(grads, b1)
     return -_column(alpha, grads) * mu / (np.sqrt(nu_max) + eps)
 
@@ -88,8 +91,9 @@ def amsgrad_raw_maximum(grads, rates, b1, b2, eps):
     nu_hat_t = nu_max_t / (1 - b2^t)
     update_t = -learning_rate_t * mu_hat_t / (sqrt(nu_hat_t) + eps)
     """
-    mu_hat = _average(grads, b1) / _column(_correction(grads, b1), grads)
-    nu_max = np.maximum.accumulate(_average(grads**2, b2))
+    mu, nu = _average(grads, b1), _average(grads**2, b2)
+    nu_max = np.maximum.accumulate(nu)
+    mu_hat = mu / _column(_correction(grads, b1), grads)
     nu_hat = nu_max / _column(_correction(grads, b2), grads)
     return -_column(rates, grads) * mu_hat / (np.sqrt(nu_hat) + eps)
 
@@ -98,8 +102,9 @@ def amsgrad_uncorrected(grads, rates, b1, b2, eps):
     """mu_t, nu_max_t as in amsgrad_eps_hat
     update_t = -learning_rate_t * mu_t / (sqrt(nu_max_t) + eps)
     """
-    nu_max = np.maximum.accumulate(_average(grads**2, b2))
-    return -_column(rates, grads) * _average(grads, b1) / (np.sqrt(nu_max) + eps)
+    mu, nu = _average(grads, b1), _average(grads**2, b2)
+    nu_max = np.maximum.accumulate(nu)
+    return -_column(rates, grads) * mu / (np.sqrt(nu_max) + eps)
 
 
 def as_optax(name):

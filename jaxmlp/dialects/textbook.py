@@ -3,15 +3,12 @@
 Papers and notes give no default learning rate, so it is always an argument. Each rule says whom it follows.
 """
 
-from collections.abc import Callable
-
 import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 
 from jaxmlp import optimizers
 from jaxmlp.optimizers import (
-    PyTree,
     Scalar,
     Schedule,
     _amsgrad_init,
@@ -92,9 +89,7 @@ def nesterov(learning_rate: Scalar | Schedule, momentum: Scalar = 0.9) -> optax.
     return optax.GradientTransformationExtraArgs(Partial(_momentum_init), Partial(_nesterov_update, **settings))
 
 
-def _nesterov_update(
-    grads, state, params=None, *, learning_rate, momentum, grad_fn: Callable[[PyTree], PyTree] | None = None, **_
-):
+def _nesterov_update(grads, state, params=None, *, learning_rate, momentum, grad_fn=None, **other_extra_args):
     if params is None or grad_fn is None:
         raise ValueError(
             "textbook.nesterov takes the gradient at the look-ahead point, so its update needs the parameters and the "
