@@ -207,6 +207,7 @@ def test_updates_on_inputs_that_tell_the_libraries_apart(library, rule, settings
 BY_HAND = [
     # velocity 1, then 0.5 + 2 (1 - 0.25) = 2
     ("torch", "momentum", (0.1, 0.5, 0.25), [1.0, 2.0], [-0.1, -0.2]),
+    ("torch", "momentum", (0.1, 0.0, 0.25), [1.0, 2.0], [-0.1, -0.2]),
     ("torch", "nesterov", (0.1, 0.5), [1.0, 2.0], [-0.15, -0.325]),
     # roots 5 + 2, then of 25 + 144, 13 + 2
     ("torch", "adagrad", (0.5, 9.0, 2.0), [4.0, 12.0], [-0.5 * 4 / 7, -0.5 * 12 / 15]),
