@@ -101,15 +101,18 @@ def _tables(results):
     )
     for head in ("same settings", "shown best by", "own defaults", "shown best by"):
         table.add_column(head, justify="left" if "by" in head else "right")
-    equal = 0
+    rows, equal = {}, 0
     for rule, pairs in results["drift"].items():
         for pair, entry in pairs.items():
             if "missing" in entry:
                 continue
-            cells = [text for which in ("the same", "own defaults") for text in _drift_text(entry[which])]
-            equal += cells[0] == cells[2] == "same"
-            if not cells[0] == cells[2] == "same":
-                table.add_row(rule, pair.replace("/", ", "), *cells)
+            cells = tuple(text for which in ("the same", "own defaults") for text in _drift_text(entry[which]))
+            if cells[0] == cells[2] == "same":
+                equal += 1
+            else:  # pairs that differ in the same way share a row
+                rows.setdefault((rule, cells), []).append(pair.replace("/", ", "))
+    for (rule, cells), pairs in rows.items():
+        table.add_row(rule, "\n".join(pairs), *cells)
     table.caption = f"{equal} more pairs are the same to 1e-12, learning rate aside."
     yield table
 
@@ -118,8 +121,8 @@ def _drift_text(entry):
     times = rule_figures.times_text(entry)
     if times == "same":
         return times, ""
-    rate = "" if entry["rate"] == "constant" else ", rate a tenth from step 51"
-    return times, f"{entry['input']}{rate}: step {entry['step']}"
+    rate = "" if entry["rate"] == "constant" else ", rate a tenth from 51 on"
+    return times, f"{entry['input']}: step {entry['step']}{rate}"
 
 
 def _summary(results, output):

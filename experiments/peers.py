@@ -68,24 +68,24 @@ def _installed(module, distribution):
 
 def _run_optax(rule, grads, rates, settings):
     arguments = _renamed(settings, initial_accumulator="initial_accumulator_value")
+    return np.asarray(_optax_program(rule, jnp.asarray(rates), arguments, jnp.asarray(grads)))
+
+
+@functools.partial(jax.jit, static_argnames="rule")
+def _optax_program(rule, rates, arguments, grads):
     factories = {
         "sgd": optax.sgd,
         "momentum": functools.partial(optax.sgd, nesterov=False),
         "nesterov": functools.partial(optax.sgd, nesterov=True),
     }
     factory = factories.get(rule) or getattr(optax, rule)
+    optimizer = factory(rates if rates.ndim == 0 else lambda count: rates[count], **arguments)
 
-    @jax.jit
-    def program(rates, grads):
-        optimizer = factory(rates if rates.ndim == 0 else lambda count: rates[count], **arguments)
+    def step(state, g):
+        updates, state = optimizer.update(g, state)
+        return state, updates
 
-        def step(state, g):
-            updates, state = optimizer.update(g, state)
-            return state, updates
-
-        return jax.lax.scan(step, optimizer.init(jnp.zeros_like(grads[0])), grads)[1]
-
-    return np.asarray(program(jnp.asarray(rates), jnp.asarray(grads)))
+    return jax.lax.scan(step, optimizer.init(jnp.zeros_like(grads[0])), grads)[1]
 
 
 def _run_torch(rule, grads, rates, settings):
