@@ -1,6 +1,6 @@
 """The multilayer perceptron in pure JAX, with its classic optimizers written out by hand."""
 
-from jaxmlp import activations, data, datasets, losses, optimizers
+from jaxmlp import activations, data, datasets, dialects, losses, optimizers
 from jaxmlp.checkpoint import load, save
 from jaxmlp.data import Dataset
 from jaxmlp.network import Layer, Network, mlp
@@ -21,6 +21,7 @@ __all__ = [
     "apply_updates",
     "data",
     "datasets",
+    "dialects",
     "fit",
     "load",
     "losses",

@@ -31,7 +31,9 @@ def apply_updates(params: PyTree, updates: PyTree) -> PyTree:
         params: any pytree of arrays.
         updates: a pytree of the same structure and shapes.
     Returns: the new parameters, like params.
+    Raises: TypeError where structures or shapes differ.
     """
+    _check_same_form("updates", updates, "params", params)
     return jax.tree.map(lambda p, u: p + jnp.asarray(u, p.dtype), params, updates)
 
 
@@ -244,11 +246,7 @@ class AdamState(NamedTuple):
 
 
 def adam(
-    learning_rate: Scalar | Schedule,
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar = 0.0,
+    learning_rate: Scalar | Schedule, b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-8, eps_root: Scalar = 0.0
 ) -> optax.GradientTransformation:
     """Divide an average of the gradients by the root of an average of their squares, both corrected for their start.
 
@@ -302,11 +300,7 @@ class AMSGradState(NamedTuple):
 
 
 def amsgrad(
-    learning_rate: Scalar | Schedule,
-    b1: Scalar = 0.9,
-    b2: Scalar = 0.999,
-    eps: Scalar = 1e-8,
-    eps_root: Scalar = 0.0,
+    learning_rate: Scalar | Schedule, b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-8, eps_root: Scalar = 0.0
 ) -> optax.GradientTransformation:
     """Adam with the largest second moment so far, so that a step size never grows back.
 
@@ -394,7 +388,7 @@ def _map_rule(rule, grads, state, hyperparameters):
     kept, in float32: in bfloat16, b2 = 0.999 is 1 and a moving average stands still.
     """
     for name, slot in zip(state._fields[1:], state[1:], strict=True):
-        _check_same_form(grads, name, slot)
+        _check_same_form("gradients", grads, f"the optimizer's {name}", slot)
     count = jnp.asarray(optax.safe_increment(state.count))
     if callable(hyperparameters["learning_rate"]):
         hyperparameters = hyperparameters | {"learning_rate": hyperparameters["learning_rate"](state.count)}
@@ -439,10 +433,15 @@ def _check_floating(params):
             raise TypeError(f"{where} must be real floating point to be updated, got {jnp.result_type(leaf)}")
 
 
-def _check_same_form(grads, name, slot):
-    form, expected = (jax.tree.map(jnp.shape, tree) for tree in (grads, slot))
-    if jax.tree.structure(grads) != jax.tree.structure(slot) or form != expected:
-        raise TypeError(f"the gradients have shapes {form}, but the optimizer's {name} was made for {expected}")
+def _check_same_form(name, tree, other_name, other):
+    (shapes, structure), (other_shapes, other_structure) = (
+        jax.tree.flatten(jax.tree.map(jnp.shape, t)) for t in (tree, other)
+    )
+    if structure != other_structure or shapes != other_shapes:
+        raise TypeError(
+            f"{name} must have the structure and shapes of {other_name}, {jax.tree.map(jnp.shape, other)}; "
+            f"got {jax.tree.map(jnp.shape, tree)}"
+        )
 
 
 def _sqrt(x):

@@ -71,7 +71,9 @@ def fit(
         loss_fn: (params, x, y, *, key=None) -> scalar, e.g. an objective. Dropout draws from the key.
         params: any pytree of floating-point arrays.
         optimizer: a rule of jaxmlp.optimizers or any optax.GradientTransformation. A closure, such as optax.chain
-            builds, is known by identity: keep it to train again without compiling.
+            builds, is known by identity: keep it to train again without compiling. One that takes extra arguments
+            (optax.lbfgs, a line search, dialects.textbook.nesterov) is given value, grad, value_fn and grad_fn: loss
+            and gradient at params, and as functions of the parameters on the step's batch.
         train: (x, y), arrays or pytrees of arrays, all with the same first axis n.
         key: a jax.random key for the order of examples and for dropout.
         epochs: passes over the training set to make in this call, >= 1.
@@ -137,7 +139,10 @@ def _epoch(loss_fn, optimizer, state, train, batch_size):
         step_key = jax.random.fold_in(noise_key, index)
         params = _own(params, functools.partial(loss_fn, params, x, y, key=step_key))
         loss, grads = jax.value_and_grad(loss_fn)(params, x, y, key=step_key)
-        updates, opt_state = optimizer.update(grads, opt_state, params)
+        extra_args = {}
+        if isinstance(optimizer, optax.GradientTransformationExtraArgs):
+            extra_args = _extra_args(lambda params: loss_fn(params, x, y, key=step_key), loss, grads)
+        updates, opt_state = optimizer.update(grads, opt_state, params, **extra_args)
         return (apply_updates(params, updates), opt_state), loss
 
     batches = order[: steps * batch_size].reshape(steps, batch_size)
@@ -150,6 +155,17 @@ def _epoch(loss_fn, optimizer, state, train, batch_size):
         train_loss = train_loss + last_loss * (remainder / n)
     params, opt_state = carry
     return TrainState(params, opt_state, state.key, state.epoch + 1), step_losses, train_loss
+
+
+def _extra_args(loss_fn, loss, grads):
+    """What a step can tell an optimizer besides its gradient: a line search tries the loss elsewhere, on the same batch
+    with the same dropout, and a look-ahead takes its gradient there."""
+
+    # optax's line searches hand all arguments but their own on to value_fn, and refuse one that it does not take.
+    def value_fn(params, grad_fn=None):
+        return loss_fn(params)
+
+    return {"value": loss, "grad": grads, "value_fn": value_fn, "grad_fn": jax.grad(value_fn)}
 
 
 def _first_nonfinite(losses):

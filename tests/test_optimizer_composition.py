@@ -325,5 +325,5 @@ def test_apply_updates_adds_in_the_dtype_of_the_parameters(dtype):
     moved = apply_updates(params, updates)
     assert forms(moved) == forms(params)
     assert [float(leaf.sum()) for leaf in jax.tree.leaves(moved)] == [0.0, -1.0, 3.0]
-    with pytest.raises(ValueError, match="structure"):
+    with pytest.raises(TypeError, match="structure and shapes of params"):
         apply_updates(params, {"half": updates["half"]})

@@ -1,0 +1,163 @@
+"""The reader's page tells the truth, and docstring, code and oracle of a rule speak of the same symbols."""
+
+import ast
+import importlib
+import inspect
+import io
+import re
+import textwrap
+import tokenize
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy_dialects
+import numpy_rules
+import optax
+import pytest
+
+import jaxmlp
+from jaxmlp import dialects, optimizers
+
+PAGE = (Path(jaxmlp.__file__).parent / "dialects" / "README.md").read_text(encoding="utf-8")
+RULES = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "amsgrad")
+MODULES = (optimizers, dialects.torch, dialects.keras, dialects.sklearn, dialects.textbook)
+SECTIONS = dict(re.findall(r"^### (.+?)\n(.*?)(?=^### |\Z)", PAGE, flags=re.MULTILINE | re.DOTALL))
+WRITTEN_OUT = [(m, name) for m in MODULES for name in RULES if hasattr(m, f"_{name}_update")]
+
+
+def equations(function):
+    """The lines of a docstring's first paragraph that define something: `name = ...`."""
+    lines = inspect.cleandoc(function.__doc__).splitlines()
+    return [line for line in lines if re.match(r"[a-z_]\w*\ = ", line)]
+
+
+def symbols(text):
+    # An equation's remark in words, after a comma, is not part of it.
+    return set(re.findall(r"[a-z]\w*", re.sub(r", (and|with) .*", "", text)))
+
+
+def names(source):
+    tokens = tokenize.generate_tokens(io.StringIO(textwrap.dedent(source)).readline)
+    return {token.string for token in tokens if token.type == tokenize.NAME}
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_each_section_shows_its_rule_as_it_stands_in_the_source(section):
+    text = SECTIONS[section]
+    module_name, name = re.search(r"`jaxmlp\.([\w.]+)\.(\w+)`", text).groups()
+    module = importlib.import_module(f"jaxmlp.{module_name}")
+    shown = re.search(r"```text\n(.*?)```", text, flags=re.DOTALL)[1]
+    assert shown.strip() in inspect.cleandoc(getattr(module, name).__doc__)
+    code = re.search(r"```python\n(.*?)```", text, flags=re.DOTALL)[1].rstrip()
+    source = inspect.getsource(getattr(module, f"_{name}_update"))
+    assert code in source or textwrap.indent(code, "    ") in source
+    assert len(code.splitlines()) <= 20 or name == "nesterov"
+
+
+def test_every_rule_that_is_written_out_has_a_section():
+    shown = {re.search(r"`jaxmlp\.([\w.]+\.\w+)`", text)[1] for text in SECTIONS.values()}
+    assert shown == {f"{module.__name__.removeprefix('jaxmlp.')}.{name}" for module, name in WRITTEN_OUT}
+
+
+def last_update(optimizer, grads):
+    params = jnp.asarray(0.0)
+    state = optimizer.init(params)
+    for g in grads:
+        extra = {}
+        if isinstance(optimizer, optax.GradientTransformationExtraArgs):
+            extra = {"grad_fn": lambda _, g=g: jnp.asarray(g)}
+        updates, state = optimizer.update(jnp.asarray(g), state, params, **extra)
+        params = params + updates
+    return float(updates)
+
+
+def drop(count):
+    return jnp.where(count < 50, 0.1, 0.01)
+
+
+ARGUMENTS = {
+    "rate 1": {"learning_rate": 1.0},
+    "rate 1, decay 0.9": {"learning_rate": 1.0, "decay": 0.9},
+    "momentum 0.9, rate 0.1": {"learning_rate": 0.1, "momentum": 0.9},
+    "momentum 0.9, rate 0.1, from step 51 on 0.01": {"learning_rate": drop, "momentum": 0.9},
+}
+PROBES = re.findall(r"^\| (\w+): (.+?) \| (.+?) \| (\d+) \| (.+) \|$", PAGE, flags=re.MULTILINE)
+
+
+@pytest.mark.parametrize(("rule", "arguments", "grads", "step", "cells"), PROBES)
+def test_each_number_of_the_table_is_what_the_rule_gives(rule, arguments, grads, step, cells, x64):
+    first, _, then = grads.replace(" at every step", "").partition(", then ")
+    gradients = [float(first)] + [float(then or first)] * (int(step) - 1)
+    for module, cell in zip(MODULES, cells.split(" | "), strict=True):
+        assert hasattr(module, rule) == (cell != "-")
+        if cell != "-":
+            update = last_update(getattr(module, rule)(**ARGUMENTS[arguments]), gradients)
+            assert update == pytest.approx(float(cell), rel=0, abs=5e-12)  # eleven decimals are written down
+
+
+def test_the_table_has_every_probe():
+    assert [row[0] for row in PROBES] == ["momentum", "rmsprop", "adam", "adagrad", "amsgrad", "amsgrad", "nesterov"]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_defaults_that_the_page_names_are_those_of_the_code(rule):
+    row = re.search(rf"^\| {rule} \| (.+) \|$", PAGE, flags=re.MULTILINE)[1].split(" | ")
+    names = {"rate": "learning_rate", "start": "initial_accumulator"}
+    for module, cell in zip(MODULES, row, strict=True):
+        assert hasattr(module, rule) == (cell != "-")
+        for name, value in re.findall(r"\b(rate|start|eps|decay|momentum) (\d[\d.e-]*)", cell):
+            parameters = inspect.signature(getattr(module, rule)).parameters
+            assert parameters[names.get(name, name)].default == float(value), (module.__name__, name)
+
+
+def test_the_first_example_runs():
+    exec(re.search(r"```python\n(import jaxmlp\n.*?)```", PAGE, flags=re.DOTALL)[1], {})
+
+
+@pytest.mark.parametrize(("module", "name"), WRITTEN_OUT)
+def test_code_and_docstring_of_a_rule_use_the_same_symbols(module, name):
+    lines = equations(getattr(module, name))
+    assert lines and lines[-1].startswith("update = ")
+    spoken = set().union(*map(symbols, lines)) - {"update", "gradient", "at", "params"}
+    used = names(inspect.getsource(getattr(module, f"_{name}_update")))
+    used |= {symbol.lstrip("_") for symbol in used} | ({"max"} if "maximum" in used else set())
+    assert spoken <= used, spoken - used
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_oracle_of_a_rule_states_the_same_equations(name):
+    assert equations(getattr(numpy_rules, name)) == equations(getattr(optimizers, name))
+
+
+@pytest.mark.parametrize("rule", [rule for rule in set(numpy_dialects.DIALECTS.values()) if rule.__name__ != "rule"])
+def test_the_oracle_of_a_dialect_uses_the_symbols_of_the_dialect(rule):
+    library, name = next(key for key, value in numpy_dialects.DIALECTS.items() if value is rule)
+    spoken = set().union(*map(symbols, equations(getattr(getattr(dialects, library), name))))
+    # In closed form a state is indexed by its step: velocity_t.
+    stated = {re.sub("_[tk]$", "", symbol) for symbol in symbols(rule.__doc__)}
+    # Over all steps at once: grads for g, rates for learning_rate, accumulate for max.
+    spoken -= {"update", "g", "t", "sqrt", "max", "learning_rate"}
+    assert spoken <= names(inspect.getsource(rule)) | stated
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_every_rule_is_at_most_20_lines_in_one_skeleton(module):
+    tree = ast.parse(inspect.getsource(module))
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for rule in RULES:
+        if f"_{rule}_update" not in functions:
+            continue
+        parts = [functions[name] for name in (rule, f"_{rule}_init", f"_{rule}_update") if name in functions]
+        length = sum(length_of(part) for part in parts)
+        assert length <= 20, (module.__name__, rule, length)
+        update = functions[f"_{rule}_update"]
+        assert [argument.arg for argument in update.args.args] == ["grads", "state", "params"]
+        assert ast.unparse(update.body[-1]).startswith("return _map_rule(rule, ")
+
+
+def length_of(function):
+    """Lines of a function, signature included, docstring aside."""
+    first = function.body[0]
+    documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
+    docstring = first.end_lineno - first.lineno + 1 if documented else 0
+    return function.end_lineno - function.lineno + 1 - docstring
