@@ -5,9 +5,11 @@ measures those runs on the test set. Run: python -m experiments.optimizers --hel
 """
 
 import argparse
+import os
 import shlex
 import sys
 import time
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,42 +24,47 @@ from experiments.page import write_page
 from experiments.store import RunStore, load_arrays, save_arrays
 from jaxmlp.datasets import DatasetUnavailableError
 
-_RECORD, _CURVES = "results.json", "curves.npz"
+_RECORD, _CURVES, _RUNS = "results.json", "curves.npz", "unfinished-runs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
-    console = Console()
-    errors = Console(stderr=True)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    options = _parser().parse_args(words)
+    console, errors = Console(), Console(stderr=True)
     try:
         if options.list:
             console.print(_problem_table())
         elif options.report_only:
-            _report(_folder(options), console)
+            _report(options.output, console)
         else:
-            _run(options, console)
-    except (ValueError, OSError) as error:  # what a user can mend; anything else is a defect and shows its traceback
-        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            _run(options, words, console)
+    # What a user can mend; anything else is a defect and shows its traceback.
+    except (ValueError, OSError) as error:
+        hint = "" if isinstance(error, ValueError | DatasetUnavailableError) else "; name another folder by --output"
+        errors.print(f"error: {error}{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
-        errors.print("interrupted; finished runs are kept. To go on: the same command with --resume", style="yellow")
+        kept = any((options.output / _RUNS).glob("*.npz"))
+        what = "finished runs are kept. To go on: the same command with --resume" if kept else "no run had finished"
+        errors.print(f"interrupted; {what}", style="yellow")
         return 130
     return 0
 
 
-def _run(options, console):
+def _run(options, words, console):
     started = time.perf_counter()
+    folder = options.output
+    # All that can be refused is, before data are loaded or fetched.
+    for name in options.problem or ("mnist", "digits"):
+        _plan(name, options)
+    folder.mkdir(parents=True, exist_ok=True)
     chosen, why = _chosen_problems(options)
-    folder = _folder(options)
     console.print(f"[bold]{', '.join(chosen)}[/bold]: {why}", highlight=False, soft_wrap=True)
     plans = {name: _plan(name, options) for name in chosen}
     origin = record.provenance()
-    store = RunStore(
-        folder / "runs",
-        {"plans": {name: plan.describe() for name, plan in plans.items()}, "provenance": origin},
-        resume=options.resume,
-    )
+    identity = {"plans": {name: plan.describe() for name, plan in plans.items()}, "provenance": origin}
+    store = RunStore(folder / _RUNS, identity, resume=options.resume)
     studies, curves = {}, {}
     with _progress(console) as progress:
         bar = progress.add_task("starting", total=sum(plan.runs for plan in plans.values()))
@@ -68,27 +75,25 @@ def _run(options, console):
             studies[name] = study
             curves |= {f"{name}/{path}": values for path, values in found.items()}
         progress.update(bar, description="done")
+    save_arrays(folder / _CURVES, curves)
     results = {
         "experiment": "optimizers",
         "format": 1,
-        "command": "python -m experiments.optimizers " + shlex.join(options.words),
+        "command": "python -m experiments.optimizers " + shlex.join(words),
         "problem_chosen_because": why,
         "provenance": origin,
-        "curves": _CURVES,
+        "curves": {"file": _CURVES, "crc32": zlib.crc32((folder / _CURVES).read_bytes())},
         "problems": studies,
-        "seconds_in_all": time.perf_counter() - started,
+        "seconds_of_last_call": time.perf_counter() - started,
     }
-    save_arrays(folder / _CURVES, curves)
     record.write(folder / _RECORD, results)
+    store.discard()
     _report(folder, console)
 
 
 def _report(folder: Path, console: Console) -> None:
     """Make every table, picture and page from the record in folder."""
-    results = record.read(folder / _RECORD)
-    curves = load_arrays(folder / results["curves"])
-    if curves is None:
-        raise ValueError(f"{folder / results['curves']}, the curves of {folder / _RECORD}, is missing or damaged")
+    results, curves = _read(folder)
     texts: dict[str, list[str]] = {"table.md": [], "table.tex": []}
     written, summaries = [], {}
     for name, problem in results["problems"].items():
@@ -114,11 +119,29 @@ def _report(folder: Path, console: Console) -> None:
     versions = ", ".join(f"{name} {origin['versions'][name]}" for name in ("jaxmlp", "jax", "optax", "python"))
     console.print(
         f"  ±: 95 % interval over seeds. {versions}; {origin['device']}, {origin['cpus']} CPUs; "
-        f"commit {origin['commit'] or 'unknown'}; {results['seconds_in_all']:.0f} s in all.",
+        f"commit {origin['commit'] or 'unknown'}; {results['seconds_of_last_call']:.0f} s in all.",
         highlight=False,
         soft_wrap=True,
     )
     console.print(f"  Record, curves, tables, pictures and report.html: {folder}", highlight=False, soft_wrap=True)
+
+
+def _read(folder):
+    """The record in folder and its curves, both checked to be ours and of the same run."""
+    if not (folder / _RECORD).exists():
+        raise ValueError(f"there is no {_RECORD} in {folder}; run the comparison first, or name its folder by --output")
+    results = record.read(folder / _RECORD)
+    if results.get("experiment") != "optimizers" or results.get("format") != 1:
+        raise ValueError(
+            f"{folder / _RECORD} is not a record of this comparison; run it again, or name another --output"
+        )
+    path = folder / results["curves"]["file"]
+    curves = load_arrays(path)
+    if curves is None or zlib.crc32(path.read_bytes()) != results["curves"]["crc32"]:
+        raise ValueError(
+            f"{path} is missing, damaged or of another run than {_RECORD} beside it; run the comparison again"
+        )
+    return results, curves
 
 
 def _chosen_problems(options) -> tuple[dict[str, Any], str]:
@@ -147,10 +170,6 @@ def _plan(name, options):
         batch_size=options.batch_size,
         full=options.full,
     )
-
-
-def _folder(options) -> Path:
-    return options.output or Path("results") / "optimizers"
 
 
 def _progress(console):
@@ -210,7 +229,8 @@ def _parser():
         "--output",
         type=Path,
         metavar="DIR",
-        help="where to write (default results/optimizers); a finished run there is replaced",
+        default=Path("results", "optimizers"),
+        help="where to write (default results/optimizers); the record of a finished run there is replaced",
     )
     add(
         "--resume",
@@ -233,20 +253,14 @@ def _parser():
         metavar="URL",
         help="fetch missing data sets from here (default $JAXMLP_MIRROR, else their official addresses)",
     )
-    return _Parser(parser)
-
-
-class _Parser:
-    """Keeps the words of the command line beside what they mean, for the record."""
-
-    def __init__(self, parser):
-        self.parser = parser
-
-    def parse_args(self, arguments):
-        words = list(sys.argv[1:] if arguments is None else arguments)
-        return self.parser.parse_args(words, argparse.Namespace(words=words))
+    return parser
 
 
 if __name__ == "__main__":
     keep_compiled()
-    sys.exit(main())
+    status = main()
+    if status == 130:
+        # Runs that are under way in threads cannot be stopped, and leaving in the ordinary way would wait for them.
+        sys.stdout.flush()
+        os._exit(status)
+    sys.exit(status)

@@ -166,7 +166,7 @@ def _origin(results):
         "Versions": versions,
         "Commit": origin["commit"] or "unknown",
         "Seeds": seeds,
-        "Time in all": f"{results['seconds_in_all']:.0f} s, compiling included",
+        "Time of the last call": f"{results['seconds_of_last_call']:.0f} s, compiling included",
     }
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{_text(str(value))}</dd>" for name, value in entries.items()) + "</dl>"
 

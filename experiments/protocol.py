@@ -17,13 +17,21 @@ from jaxmlp._checks import in_range, known
 
 OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 _TUNING_SEED, _FRESH_SEED = 0, 1000  # first seed of each phase; the phases never share one
-_RUNS_PER_PIECE = 9  # what a kill loses at the most, and enough to keep all cores busy
+# Runs are kept piece by piece. A piece is what a kill loses at the most: about so much work, but no more runs than keep
+# all cores busy, and no fewer than go side by side.
+_PIECE_OPERATIONS, _MOST_RUNS, _FEWEST_RUNS = 5e12, 9, 2
+
 
 # Nine half-decades each: rules whose step is proportional to the gradient, and rules whose step is of unit size, live
-# at different scales; what is fair is an equal number of tries.
-_PROPORTIONAL, _UNIT = np.logspace(-3, 1, 9), np.logspace(-5, -1, 9)
+# at different scales; what is fair is an equal number of tries. Four digits read the same in the table, in the record
+# and on the command line.
+def _log_grid(low, high, count):
+    return [float(f"{rate:.4g}") for rate in np.logspace(low, high, count)]
+
+
+_PROPORTIONAL, _UNIT = _log_grid(-3, 1, 9), _log_grid(-5, -1, 9)
 _GRIDS = {name: _UNIT if name in ("rmsprop", "adam", "amsgrad") else _PROPORTIONAL for name in (*OPTIMIZERS, "amsgrad")}
-_FULL_GRID = np.logspace(-5, 2, 36)  # DeepOBS (2019)
+_FULL_GRID = _log_grid(-5, 2, 36)  # DeepOBS (2019)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,9 +95,7 @@ def make_plan(
         changes |= {"epochs": epochs, "tune_epochs": min(epochs, problem.tune_epochs)}
     grids = {}
     for name in optimizers:
-        grid = learning_rates if learning_rates is not None else _FULL_GRID if full else _GRIDS[name]
-        # Four digits, so that a learning rate reads the same in the table, in the record and on the command line.
-        grids[name] = tuple(sorted(float(f"{rate:.4g}") for rate in grid))
+        grids[name] = tuple(sorted(map(float, learning_rates or (_FULL_GRID if full else _GRIDS[name]))))
     return Plan(dataclasses.replace(problem, **changes), grids, min(seeds, 10 if full else 3), seeds)
 
 
@@ -170,22 +176,14 @@ class _Study:
 
     def tune(self, optimizer: str, grid: Sequence[float]) -> tuple[dict[str, np.ndarray], float]:
         """Train every learning rate with every tuning seed; arrays (points, seeds[, epochs]), and the seconds."""
-        points = max(1, _RUNS_PER_PIECE // self.plan.tune_seeds) if jax.default_backend() == "cpu" else len(grid)
-        pieces = []
-        for start in range(0, len(grid), points):
-            rates = grid[start : start + points]
-            name = f"{self.problem.name}-{optimizer}-tuning-{start:03d}"
-            what = f"{self.problem.name}: tuning {optimizer}"
-            pieces.append(self._sweep(name, what, optimizer, rates, self.tuning_seeds, final=False))
-        seconds = sum(float(piece.pop("seconds")) for piece in pieces)
-        return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}, seconds
+        what = f"{self.problem.name}: tuning {optimizer}"
+        return self._sweep(f"{optimizer}-tuning", what, optimizer, grid, self.tuning_seeds, final=False)
 
     def rerun(self, optimizer: str, learning_rate: float) -> dict[str, np.ndarray]:
         """Train the choice with every fresh seed; arrays (seeds[, epochs])."""
         what = f"{self.problem.name}: {optimizer} on fresh seeds"
-        name = f"{self.problem.name}-{optimizer}-final"
-        history = self._sweep(name, what, optimizer, [learning_rate], self.fresh_seeds, final=True)
-        return {name: values[0] for name, values in history.items() if name != "seconds"}
+        history, _ = self._sweep(f"{optimizer}-final", what, optimizer, [learning_rate], self.fresh_seeds, final=True)
+        return {name: values[0] for name, values in history.items()}
 
     def seconds_alone(self, optimizer: str, learning_rate: float) -> float:
         """Seconds of one run of the choice, by itself and compiled before, without measuring: median of three."""
@@ -210,6 +208,30 @@ class _Study:
         return float(self.store.cached(f"{self.problem.name}-{optimizer}-seconds", measure)["seconds"])
 
     def _sweep(self, name, what, optimizer, rates, seeds, *, final):
+        """Run rates x seeds in pieces; the history as arrays (points, seeds[, epochs]), and the seconds."""
+        points, keys = self._piece_size(len(rates), len(seeds), final)
+        rows, seconds = [], 0.0
+        for first in range(0, len(rates), points):
+            row = []
+            for start in range(0, len(seeds), keys):
+                piece = (rates[first : first + points], seeds[start : start + keys])
+                kept = f"{self.problem.name}-{name}-{first:03d}-{start:03d}"
+                history = self._piece(kept, what, optimizer, *piece, final=final)
+                seconds += float(history.pop("seconds"))
+                row.append(history)
+            rows.append({name: np.concatenate([part[name] for part in row], axis=1) for name in row[0]})
+        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}, seconds
+
+    def _piece_size(self, points, seeds, final):
+        """Points and seeds of a piece: several points with all their seeds, or some seeds of one point."""
+        if jax.default_backend() != "cpu":
+            return points, seeds  # vectorised, and cut into pieces that fit the memory, by sweep
+        epochs, examples = (self.problem.epochs, self.final_train) if final else (self.problem.tune_epochs, self.train)
+        operations = epochs * len(examples[0]) * speed.products_per_example(self.problem.layer_sizes, training=True)
+        runs = int(np.clip(_PIECE_OPERATIONS // operations, _FEWEST_RUNS, _MOST_RUNS))
+        return (max(1, runs // seeds), seeds) if runs >= seeds else (1, runs)
+
+    def _piece(self, kept, what, optimizer, rates, seeds, *, final):
         def train():
             start = time.perf_counter()
             results = jaxmlp.sweep(
@@ -236,7 +258,7 @@ class _Study:
             reported = done
 
         self.on_run(what, 0)
-        history = self.store.cached(name, train)
+        history = self.store.cached(kept, train)
         self.on_run(what, len(rates) * len(seeds) - reported)
         return history
 

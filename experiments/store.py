@@ -23,21 +23,28 @@ class RunStore:
         """Open the folder.
 
         Args:
-            folder: made where missing.
+            folder: made where missing; it exists only as long as an experiment is unfinished.
             plan: all that decides the numbers; runs of another plan are never mixed in.
-            resume: keep the runs that are there; else they are deleted.
+            resume: go on with the runs that are there. Without it the folder must not hold anything yet.
 
-        Raises: ValueError where resume is asked for and there is nothing to resume, or it belongs to another plan.
-            OSError where the folder cannot be written.
+        Raises: ValueError where resume is asked for and there is nothing to resume, or it belongs to another plan;
+            where it is not asked for and there is something. OSError where the folder cannot be written.
         """
         self.folder = folder
         plan = record.plain(plan)
         if resume:
             self._check_same(plan)
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
-            record.write(folder / "plan.json", plan)
+            return
+        if folder.is_dir() and any(folder.iterdir()):
+            raise ValueError(
+                f"{folder} holds an unfinished run; add --resume to go on with it, name another --output, or delete "
+                "the folder to start anew"
+            )
+        record.write(folder / "plan.json", plan)
+
+    def discard(self) -> None:
+        """Delete the kept runs, all of which are in the experiment's record by now."""
+        shutil.rmtree(self.folder)
 
     def cached(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
         """Return the arrays kept under name; compute and keep them first where there are none, or no readable ones."""
@@ -51,13 +58,13 @@ class RunStore:
     def _check_same(self, plan):
         path = self.folder / "plan.json"
         if not path.exists():
-            raise ValueError(f"nothing to resume: {path} does not exist; run the same command without --resume")
+            raise ValueError(f"nothing to resume: there is no unfinished run in {self.folder}; leave out --resume")
         before = record.read(path)
         changed = sorted(_differences(before, plan))
         if changed:
             raise ValueError(
                 f"the runs in {self.folder} were made with other settings ({'; '.join(changed[:5])}); give the "
-                "settings of the first command again, another --output, or leave out --resume to start anew"
+                "settings of the first command again, or another --output without --resume"
             )
 
 

@@ -15,8 +15,9 @@ def known(kind: str, name: str, choices: Collection[str]) -> str:
     """Return name if it is one of choices; raise a ValueError that suggests the nearest one if not."""
     if name in choices:
         return name
-    near = difflib.get_close_matches(str(name), choices, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    by_lower = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(str(name).lower(), by_lower, n=1)
+    hint = f" Did you mean {by_lower[near[0]]!r}?" if near else ""
     raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(choices))}.{hint}")
 
 
@@ -28,11 +29,12 @@ def in_range(name: str, value: object, low: float, high: float = math.inf, *, op
     if not is_concrete(value):
         return
     array = np.asarray(value)
-    if array.dtype == bool or not (np.isdtype(array.dtype, ("integral", "real floating"))):
+    if not (jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)):
         raise TypeError(f"{name} must be a real number; got {value!r}")
+    array = array.astype(float)  # bfloat16 too, which NumPy itself cannot compare
     above = array > low if open_low else array >= low
     if not np.all(above & (array < high)):
-        raise ValueError(f"{name} must be in {'(' if open_low else '['}{low:g}, {high:g}); got {value!r}")
+        raise ValueError(f"{name} must be in {'(' if open_low else '['}{low:g}, {high:g}); got {array.tolist()!r}")
 
 
 def all_finite(array: Any) -> bool:

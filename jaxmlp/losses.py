@@ -1,7 +1,7 @@
 """Losses from raw network outputs, and penalties over weights; each returns a scalar.
 
 The losses are means over the batch (and over the outputs, where each output has its own term), work from logits, and
-stay finite for logits of +-1e4.
+stay finite for logits of +-1e4. Outputs of less than 32 bits are computed in float32.
 """
 
 import functools
@@ -54,7 +54,7 @@ def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
         ValueError: shapes do not fit, or a label or probability is out of range.
     """
     check_classes(jnp.shape(outputs), targets)
-    outputs, targets = jnp.asarray(outputs), jnp.asarray(targets)
+    outputs, targets = _computable(outputs), jnp.asarray(targets)
     log_probabilities = jax.nn.log_softmax(outputs)
     if targets.ndim == outputs.ndim:
         return -jnp.mean(jnp.sum(targets.astype(outputs.dtype) * log_probabilities, axis=-1))
@@ -181,6 +181,12 @@ def check_classes(outputs_shape: tuple[int, ...], targets: Any) -> None:
         return
     if not labels:
         _check_probabilities("softmax_cross_entropy", targets)
+        totals = np.asarray(targets, float).sum(axis=-1)
+        if np.abs(totals - 1).max() > 1e-2:  # wide enough for sums of half-precision probabilities
+            raise ValueError(
+                f"softmax_cross_entropy takes probabilities that sum to 1 over the classes; got sums from "
+                f"{totals.min():g} to {totals.max():g}"
+            )
         return
     low, high = _extremes(targets)
     if low < 0 or high >= outputs_shape[-1]:
@@ -207,7 +213,7 @@ def _extremes(targets):
 
 def _aligned(outputs, targets):
     """Targets in the shape and dtype of outputs: (n,) fits (n, 1), nothing else is broadcast."""
-    outputs, targets = jnp.asarray(outputs), jnp.asarray(targets)
+    outputs, targets = _computable(outputs), jnp.asarray(targets)
     if outputs.ndim >= 1 and outputs.shape[-1] == 1 and targets.shape == outputs.shape[:-1]:
         targets = targets[..., None]
     if targets.shape != outputs.shape:
@@ -215,6 +221,14 @@ def _aligned(outputs, targets):
             f"outputs {outputs.shape} and targets {targets.shape} differ in shape; give targets shaped like the outputs"
         )
     return outputs, targets.astype(outputs.dtype)
+
+
+def _computable(outputs):
+    """Outputs as floating point of 32 bits or more: a mean over many examples needs more digits than a half has."""
+    outputs = jnp.asarray(outputs)
+    if not jnp.issubdtype(outputs.dtype, jnp.floating):
+        return outputs.astype(float)
+    return outputs if jnp.finfo(outputs.dtype).bits >= 32 else outputs.astype(jnp.float32)
 
 
 def _absolute(x):

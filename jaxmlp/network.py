@@ -101,10 +101,13 @@ class _Init:
         draw = INITIALIZERS[self.initializer]() if isinstance(self.initializer, str) else self.initializer
         shapes = list(zip(self.layer_sizes, self.layer_sizes[1:], strict=False))
         keys = jax.random.split(key, len(shapes))
-        return tuple(
-            Layer(w=draw(layer_key, shape, self.dtype), b=jnp.zeros(shape[1], self.dtype))
-            for layer_key, shape in zip(keys, shapes, strict=True)
-        )
+        weights = [draw(layer_key, shape, self.dtype) for layer_key, shape in zip(keys, shapes, strict=True)]
+        if [getattr(w, "shape", None) for w in weights] != shapes:
+            raise TypeError(
+                f"initializer must return an array of the given shape, got {weights[0]!r}; call it first where it is a "
+                "factory: jax.nn.initializers.he_normal()"
+            )
+        return tuple(Layer(w=w, b=jnp.zeros(w.shape[1], self.dtype)) for w in weights)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,8 +125,9 @@ class _Apply:
                 h = activate(h)
             if rate and layer_key is not None:
                 h = _drop(layer_key, h, rate)
-            z = h @ layer.w
-            h = z + jnp.broadcast_to(layer.b, z.shape)
+            w, b = layer
+            z = h @ w
+            h = z + jnp.broadcast_to(b, z.shape)
         return h
 
     def _checked_input(self, params, x):
@@ -136,7 +140,9 @@ class _Apply:
                 f"x must have shape (..., {self.layer_sizes[0]}), got {jnp.shape(x)}; "
                 "flatten images to one row per example"
             )
-        return jnp.asarray(x).astype(params[0].w.dtype)
+        if jnp.issubdtype(jnp.result_type(x), jnp.complexfloating):
+            raise TypeError(f"x must be real, got {jnp.result_type(x)}; give real and imaginary part as features")
+        return jnp.asarray(x).astype(params[0][0].dtype)
 
 
 def _drop(key, h, rate):

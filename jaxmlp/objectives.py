@@ -1,6 +1,7 @@
 """From a network's apply to what training needs: one pure loss function, and accuracy."""
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -28,8 +29,9 @@ class Objective:
     l2: Any = None
 
     def __call__(self, params: Any, x: jax.Array, y: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
-        # key only where it is given: an apply without randomness need not take one.
-        outputs = self.apply(params, x) if key is None else self.apply(params, x, key=key)
+        # An apply without randomness need not take a key.
+        given = {} if key is None or not takes_key(self.apply) else {"key": key}
+        outputs = self.apply(params, x, **given)
         value = losses.get(self.loss)(outputs, y)
         for strength, penalty in ((self.l1, losses.l1), (self.l2, losses.l2)):
             if strength is not None:
@@ -93,8 +95,9 @@ class Accuracy:
                 f"outputs, got y {jnp.shape(y)}"
             )
         predicted = outputs[..., 0] > 0 if one_output else jnp.argmax(outputs, axis=-1)
-        labels = labels.astype(jnp.float32) > 0.5 if one_output else labels.astype(predicted.dtype)
-        right = jnp.sum(predicted == labels).astype(jnp.float32)
+        # As float32, which holds every class number: a label of 1.7 or of class 2 of 2 is never right.
+        right = predicted.astype(jnp.float32) == labels.astype(jnp.float32)
+        right = jnp.sum(right & ~jnp.any(jnp.isnan(outputs), axis=-1)).astype(jnp.float32)
         # The barrier keeps XLA from multiplying by a rounded 1 / n: 9667 of 10,000 is the float nearest 0.9667.
         return right / jax.lax.optimization_barrier(jnp.float32(labels.size))
 
@@ -102,7 +105,8 @@ class Accuracy:
 def accuracy(apply: Apply) -> Accuracy:
     """Build the function that measures the share of examples that apply gets right.
 
-    The answer is the largest output; with one output, yes where the logit is > 0. On a tie the first class counts.
+    The answer is the largest output; with one output, yes where the logit is > 0. On a tie the first class counts;
+    an answer that is not a number is wrong.
 
     Args:
         apply: (params, x) -> outputs, e.g. net.apply.
@@ -117,6 +121,15 @@ def accuracy(apply: Apply) -> Accuracy:
     if not callable(apply):
         raise TypeError(f"apply must be a function (params, x) -> outputs, got {apply!r}")
     return Accuracy(apply)
+
+
+def takes_key(function: Callable[..., Any]) -> bool:
+    """Tell whether function can be called with key=...; True where Python cannot say."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return True
+    return "key" in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
 
 
 def _unless_zero(strength):

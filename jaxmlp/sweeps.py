@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from jaxmlp._checks import is_concrete, known
-from jaxmlp.training import FitResult, LossFn, Metric, check_arguments, join, run, split
+from jaxmlp.training import FitResult, LossFn, Metric, check_arguments, check_count, put_together, run, take_apart
 
 PyTree = Any
 Execution = Literal["auto", "threads", "vmap"]
@@ -73,10 +73,9 @@ def sweep(
         TypeError: an argument is of the wrong kind.
     """
     points = _checked_grid(optimizer, grid)
-    if execution not in ("auto", "threads", "vmap"):
-        known("execution", execution, ("auto", "threads", "vmap"))
-    if runs_at_once is not None and runs_at_once < 1:
-        raise ValueError(f"runs_at_once must be at least 1, got {runs_at_once}")
+    known("execution", execution, ("auto", "threads", "vmap"))
+    if runs_at_once is not None:
+        check_count("runs_at_once", runs_at_once)
     _check_keys(keys)
     params = jax.eval_shape(init_fn, keys[0])
     first = optimizer(**{name: values[0] for name, values in points.items()})
@@ -84,6 +83,8 @@ def sweep(
 
     shape = (len(next(iter(points.values()))), keys.shape[0])
     concrete = all(is_concrete(leaf) for leaf in jax.tree.leaves((keys, points, train, validation)))
+    if execution == "threads" and not concrete:
+        raise ValueError('execution="threads" needs concrete arguments; inside jit, vmap or grad leave it "auto"')
     if execution == "auto":
         execution = "threads" if concrete and jax.default_backend() == "cpu" else "vmap"
     settings = {"epochs": int(epochs), "batch_size": int(batch_size)}
@@ -134,18 +135,36 @@ def _side_by_side(task, points, keys, threads, on_run):
             result = run(task.loss_fn, built, task.metrics, (params, fit_key), *examples, **task.settings)
         return jax.block_until_ready(_kept(result, task.history_only))
 
-    results = [one(0)]  # alone, so that the threads find the program compiled
-    on_run(1, total)
+    # The first run goes alone, so that the threads find the program compiled, unless an earlier sweep has done so.
+    results = []
+    signature = _signature(task, settings)
+    if signature not in _compiled_before:
+        results = [one(0)]
+        on_run(1, total)
+        _compiled_before.add(signature)
+    alone = len(results)
     pool = ThreadPoolExecutor(threads or _cpus())
     try:
-        futures = [pool.submit(one, index) for index in range(1, total)]
-        for done, future in enumerate(as_completed(futures), 2):
+        futures = [pool.submit(one, index) for index in range(alone, total)]
+        for done, future in enumerate(as_completed(futures), alone + 1):
             future.result()  # an error ends the sweep at once
             on_run(done, total)
         results += [future.result() for future in futures]
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Not waiting: a run cannot be stopped, and who interrupts a sweep should not have to sit one out.
+        pool.shutdown(wait=False, cancel_futures=True)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
+
+
+_compiled_before: set[Any] = set()
+
+
+def _signature(task, settings):
+    """What decides whether two sweeps run one program; as with jit, shapes and dtypes count, values do not."""
+    shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), task.examples)
+    _, program = take_apart((task.loss_fn, task.metrics))
+    functions = (task.init_fn, task.optimizer, program, task.history_only)
+    return (functions, str(shapes), tuple(task.settings.items()), str(settings))
 
 
 # What a caller may have set by a context manager, which JAX keeps for each thread apart.
@@ -154,15 +173,19 @@ _THREAD_LOCAL = (
     "default_device",
     "default_matmul_precision",
     "default_prng_impl",
+    "threefry_partitionable",
+    "disable_jit",
+    "softmax_custom_jvp",
     "numpy_dtype_promotion",
     "numpy_rank_promotion",
     "debug_nans",
+    "debug_infs",
 )
 
 
 def _run_of_factory(task, point, params, key, examples):
     """One run whose optimizer is a closure: the numbers go into the program as arguments of the factory."""
-    numbers, program = split((task.loss_fn, task.metrics))
+    numbers, program = take_apart((task.loss_fn, task.metrics))
     point = {name: jnp.asarray(value, float) for name, value in point.items()}
     return _compiled_factory(
         numbers, point, params, key, examples, program=program, optimizer=task.optimizer, **task.settings
@@ -171,14 +194,14 @@ def _run_of_factory(task, point, params, key, examples):
 
 @functools.partial(jax.jit, static_argnames=("program", "optimizer", "epochs", "batch_size"))
 def _compiled_factory(numbers, point, params, key, examples, *, program, optimizer, epochs, batch_size):
-    loss_fn, metrics = join(numbers, program)
+    loss_fn, metrics = put_together(numbers, program)
     return run(loss_fn, optimizer(**point), metrics, (params, key), *examples, epochs=epochs, batch_size=batch_size)
 
 
 def _vectorised(task, points, keys, piece, on_run):
     """Pieces of the population, each one vectorised program; all of one size, so that there is one compile."""
     total = keys.shape[0]
-    numbers, program = split((task.loss_fn, task.metrics))
+    numbers, program = take_apart((task.loss_fn, task.metrics))
     pieces = -(-total // (piece or _runs_that_fit(task)))
     size = -(-total // pieces)
     rows = jnp.arange(pieces * size) % total  # the last piece is filled up with runs that are then dropped
@@ -206,7 +229,7 @@ def _vectorised(task, points, keys, piece, on_run):
 
 @functools.partial(jax.jit, static_argnames=("program", "init_fn", "optimizer", "history_only", "epochs", "batch_size"))
 def _compiled_piece(numbers, points, keys, examples, *, program, init_fn, optimizer, history_only, **settings):
-    loss_fn, metrics = join(numbers, program)
+    loss_fn, metrics = put_together(numbers, program)
 
     def one(point, key):
         init_key, fit_key = jax.random.split(key)

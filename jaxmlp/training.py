@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxmlp._checks import all_finite
+from jaxmlp._checks import all_finite, is_concrete
+from jaxmlp.objectives import takes_key
 from jaxmlp.optimizers import apply_updates
 
 PyTree = Any
@@ -100,13 +101,13 @@ def fit(
 
 def run(loss_fn, optimizer, metrics, start, train, validation, *, epochs, batch_size) -> FitResult:
     """Do what fit does with arguments that were checked before; start is (params, key) or a TrainState."""
-    numbers, program = split((loss_fn, optimizer, metrics))
+    numbers, program = take_apart((loss_fn, optimizer, metrics))
     return _run(numbers, start, train, validation, program=program, epochs=epochs, batch_size=batch_size)
 
 
 @functools.partial(jax.jit, static_argnames=("program", "epochs", "batch_size"))
 def _run(numbers, start, train, validation, *, program, epochs, batch_size):
-    loss_fn, optimizer, metrics = join(numbers, program)
+    loss_fn, optimizer, metrics = put_together(numbers, program)
     if not isinstance(start, TrainState):
         params, key = start
         start = TrainState(params, optimizer.init(params), key, jnp.zeros((), jnp.int32))
@@ -137,22 +138,33 @@ def _epoch(loss_fn, optimizer, state, train, batch_size):
         rows, index = rows_and_index
         x, y = jax.tree.map(lambda a: jnp.asarray(a).at[rows].get(mode="promise_in_bounds"), train)
         step_key = jax.random.fold_in(noise_key, index)
-        params = _own(params, functools.partial(loss_fn, params, x, y, key=step_key))
-        loss, grads = jax.value_and_grad(loss_fn)(params, x, y, key=step_key)
+
+        def step_loss(params):
+            loss = loss_fn(params, x, y, key=step_key)
+            if jnp.shape(loss) != ():
+                raise ValueError(f"loss_fn must return a scalar, the mean over the batch; got shape {jnp.shape(loss)}")
+            return loss
+
+        params = _own(params, functools.partial(step_loss, params))
+        loss, grads = jax.value_and_grad(step_loss)(params)
         extra_args = {}
         if isinstance(optimizer, optax.GradientTransformationExtraArgs):
-            extra_args = _extra_args(lambda params: loss_fn(params, x, y, key=step_key), loss, grads)
+            extra_args = _extra_args(step_loss, loss, grads)
         updates, opt_state = optimizer.update(grads, opt_state, params, **extra_args)
         return (apply_updates(params, updates), opt_state), loss
 
     batches = order[: steps * batch_size].reshape(steps, batch_size)
     indices = jnp.arange(steps, dtype=jnp.int32)
     carry, step_losses = _scan(step, (state.params, state.opt_state), (batches, indices), steps)
-    train_loss = jnp.sum(step_losses) * (batch_size / n)
+    weights = jnp.full(steps, batch_size / n)
     if remainder:
         carry, last_loss = step(carry, (order[steps * batch_size :], jnp.int32(steps)))
         step_losses = jnp.append(step_losses, last_loss)
-        train_loss = train_loss + last_loss * (remainder / n)
+        weights = jnp.append(weights, remainder / n)
+    # Weighted before they are added up, and not in half precision: the sum of many losses may leave its range.
+    if jnp.finfo(step_losses.dtype).bits < 32:
+        step_losses = step_losses.astype(jnp.float32)
+    train_loss = jnp.sum(step_losses * weights.astype(step_losses.dtype))
     params, opt_state = carry
     return TrainState(params, opt_state, state.key, state.epoch + 1), step_losses, train_loss
 
@@ -210,28 +222,38 @@ def _axes(x):
 
 
 class Program(NamedTuple):
-    """The part of a pytree that decides the program: its structure and its callables."""
+    """The part of a pytree that decides the program: its structure, its callables and other objects."""
 
     structure: Any
-    callables: tuple[Callable[..., Any] | None, ...]
+    objects: tuple[Any, ...]  # one per leaf, None for a number
 
 
-def split(tree):
+def take_apart(tree: PyTree) -> tuple[list[jax.Array], Program]:
     """Split tree into its numbers, the arguments of a compiled program, and the rest, which it is built from."""
     leaves, structure = jax.tree.flatten(tree)
-    # Plain numbers become arrays of one dtype: 1 and 0.5 as learning rates are then the same program.
-    numbers = [
-        jnp.asarray(leaf, float) if isinstance(leaf, int | float | np.generic) else leaf
-        for leaf in leaves
-        if not callable(leaf)
-    ]
-    return numbers, Program(structure, tuple(leaf if callable(leaf) else None for leaf in leaves))
+    numbers = [_as_argument(leaf) for leaf in leaves if _is_number(leaf)]
+    return numbers, Program(structure, tuple(None if _is_number(leaf) else leaf for leaf in leaves))
 
 
-def join(numbers, program):
-    """Put together again what split took apart."""
+def put_together(numbers: list[jax.Array], program: Program) -> PyTree:
+    """Return the tree that take_apart split."""
     rest = iter(numbers)
-    return program.structure.unflatten([next(rest) if leaf is None else leaf for leaf in program.callables])
+    return program.structure.unflatten([next(rest) if leaf is None else leaf for leaf in program.objects])
+
+
+def _is_number(leaf):
+    return isinstance(leaf, int | float) or hasattr(leaf, "dtype")
+
+
+def _as_argument(leaf):
+    """A plain number as an array of one dtype, so that 1, 0.5 and jnp.array(1) as learning rates are one program."""
+    if not is_concrete(leaf) or (
+        isinstance(leaf, jax.Array) and not leaf.weak_type and jnp.issubdtype(leaf.dtype, jnp.floating)
+    ):
+        return leaf
+    floating = hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jnp.floating)
+    # By NumPy, which compiles nothing.
+    return jnp.asarray(np.asarray(leaf), leaf.dtype if floating else jnp.result_type(float))
 
 
 def _length(examples):
@@ -240,23 +262,32 @@ def _length(examples):
 
 def check_arguments(loss_fn, params, optimizer, train, key, epochs, batch_size, validation, metrics, state):
     """Raise a ValueError or TypeError where fit cannot take these arguments; params may be shapes alone."""
-    if not callable(loss_fn):
+    if not callable(loss_fn) or not takes_key(loss_fn):
         raise TypeError(f"loss_fn must be a function (params, x, y, *, key=None) -> scalar, got {loss_fn!r}")
     if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
         raise TypeError(f"optimizer must have init and update, e.g. jaxmlp.optimizers.adam(1e-3), got {optimizer!r}")
-    _check_count("epochs", epochs)
-    _check_count("batch_size", batch_size)
+    check_count("epochs", epochs)
+    check_count("batch_size", batch_size)
     n = _check_examples("train", train)
     if batch_size > n:
         raise ValueError(f"batch_size must be at most the {n} training examples, got {batch_size}")
     if validation is not None:
         _check_examples("validation", validation)
-    elif metrics:
+    if metrics is not None and not (isinstance(metrics, Mapping) and all(map(callable, metrics.values()))):
+        raise TypeError(f"metrics must be a dict from names to functions (params, x, y) -> scalar, got {metrics!r}")
+    if metrics and validation is None:
         raise ValueError(f"metrics {sorted(metrics)} are measured on the validation set; give validation=(x, y)")
     if state is None:
         _check_key(key)
     elif not isinstance(state, TrainState):
         raise TypeError(f"state must be a TrainState, e.g. result.state, got {type(state).__name__}")
+    else:
+        expected = jax.eval_shape(optimizer.init, state.params)
+        if jax.tree.structure(state.opt_state) != jax.tree.structure(expected):
+            raise ValueError(
+                f"state was made by another optimizer: its opt_state is {type(state.opt_state).__name__}, this one's "
+                f"{type(expected).__name__}; go on with the optimizer that made it, or start anew without state"
+            )
     # An objective knows its labels' range; any other function is taken as it is.
     check = getattr(loss_fn, "check", None)
     for examples in (train, validation):
@@ -264,7 +295,8 @@ def check_arguments(loss_fn, params, optimizer, train, key, epochs, batch_size, 
             check(params if state is None else state.params, *examples)
 
 
-def _check_count(name, value):
+def check_count(name, value):
+    """Raise a TypeError or ValueError unless value is an integer of at least 1."""
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < 1:
@@ -275,6 +307,8 @@ def _check_examples(name, examples):
     if not isinstance(examples, tuple | list) or len(examples) != 2:
         raise TypeError(f"{name} must be a pair (x, y), got {type(examples).__name__}")
     leaves = jax.tree.leaves(examples)
+    if not all(hasattr(leaf, "shape") for leaf in leaves):
+        raise TypeError(f"{name} must hold arrays; make lists and numbers arrays with numpy.asarray")
     lengths = sorted({jnp.shape(leaf)[0] if jnp.ndim(leaf) else 0 for leaf in leaves})
     if len(lengths) != 1 or lengths[0] == 0:
         shapes = [jnp.shape(leaf) for leaf in leaves]
@@ -287,5 +321,6 @@ def _check_examples(name, examples):
 
 def _check_key(key):
     dtype = getattr(key, "dtype", None)
-    if dtype is None or not (jnp.issubdtype(dtype, jax.dtypes.prng_key) or dtype == jnp.uint32):
-        raise TypeError(f"key must be a key of jax.random, e.g. jax.random.key(0), got {key!r}")
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if dtype is None or not (typed or dtype == jnp.uint32) or key.ndim != (0 if typed else 1):
+        raise TypeError(f"key must be one key of jax.random, e.g. jax.random.key(0), got {key!r}")

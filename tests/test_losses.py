@@ -114,9 +114,21 @@ def test_labels_may_be_any_integers(dtype):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_loss_has_the_dtype_of_bfloat16_outputs(name):
-    outputs = jnp.ones((2, 3), jnp.bfloat16)
-    assert losses.get(name)(outputs, np.eye(3, dtype=np.float32)[:2]).dtype == jnp.bfloat16
+def test_the_loss_of_bfloat16_outputs_is_computed_in_float32(name):
+    outputs, targets = jnp.full((2, 3), 1.5, jnp.bfloat16), np.eye(3, dtype=np.float32)[:2]
+    value = losses.get(name)(outputs, targets)
+    assert value.dtype == jnp.float32 and value == losses.get(name)(outputs.astype(jnp.float32), targets)
+
+
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_integer_outputs_do_not_truncate_the_targets(name):
+    outputs, targets = np.array([0, 1]), np.array([0.25, 0.75], np.float32)
+    assert losses.get(name)(outputs, targets) == losses.get(name)(outputs.astype(np.float32), targets) > 0
+
+
+def test_probabilities_that_do_not_sum_to_one_are_refused():
+    with pytest.raises(ValueError, match="sum to 1 over the classes; got sums from 0 to 2"):
+        losses.softmax_cross_entropy(jnp.zeros((2, 2)), np.array([[0.0, 0.0], [1.0, 1.0]]))
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)

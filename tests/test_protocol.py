@@ -20,7 +20,11 @@ def run(folder, *more):
 def without_times(value):
     """The record's numbers that must not depend on the clock."""
     if isinstance(value, dict):
-        return {k: without_times(v) for k, v in value.items() if not k.startswith("seconds") and k != "command"}
+        return {
+            k: without_times(v)
+            for k, v in value.items()
+            if not k.startswith("seconds") and k not in ("command", "crc32")
+        }
     return value
 
 
@@ -34,10 +38,7 @@ def finished(tmp_path_factory):
 def test_a_run_leaves_its_record_curves_tables_pictures_and_page(finished):
     names = {path.name for path in finished.iterdir()}
     pictures = {f"digits-{kind}.png" for kind in ("learning_curves", "sensitivity", "time_to_target", "budget")}
-    assert (
-        names
-        == {"results.json", "curves.npz", "table.md", "table.tex", "report.html", "profile.png", "runs"} | pictures
-    )
+    assert names == {"results.json", "curves.npz", "table.md", "table.tex", "report.html", "profile.png"} | pictures
     results = json.loads((finished / "results.json").read_text())
     assert results["problem_chosen_because"] == "named by --problem"
     assert results["provenance"]["versions"]["jax"]
@@ -103,6 +104,7 @@ def test_an_interrupted_run_resumes_to_the_record_of_an_uninterrupted_one(finish
         monkeypatch.setattr(protocol, "execute", interrupted_after(count))
         assert run(tmp_path, *(["--resume"] if index else [])) == 130
         assert not (tmp_path / "results.json").exists()
+        assert run(tmp_path) == 2  # without --resume, kept runs are not thrown away
     monkeypatch.setattr(protocol, "execute", execute)
     assert run(tmp_path, "--resume") == 0
     assert without_times(record.read(tmp_path / "results.json")) == without_times(
@@ -125,15 +127,39 @@ def test_a_damaged_run_file_is_run_again(finished, tmp_path):
     np.testing.assert_array_equal(again.cached("run", lambda: {"x": np.arange(5)})["x"], np.arange(4))
 
 
-def test_resuming_with_other_settings_is_refused_and_named(finished, capsys):
-    assert run(finished, "--resume", "--batch-size", "16") == 2
-    error = capsys.readouterr().err
-    assert "plans.digits.problem.batch_size: 32 before, 16 now" in error
+def test_resuming_with_other_settings_is_refused_and_named(tmp_path):
+    RunStore(tmp_path / "runs", {"plan": {"batch_size": 32}}, resume=False).cached("a", lambda: {"x": np.ones(1)})
+    with pytest.raises(ValueError, match=r"plan\.batch_size: 32 before, 16 now"):
+        RunStore(tmp_path / "runs", {"plan": {"batch_size": 16}}, resume=True)
+
+
+def test_a_folder_that_holds_something_else_is_not_touched(tmp_path, capsys):
+    precious = tmp_path / "unfinished-runs" / "precious.txt"
+    precious.parent.mkdir()
+    precious.write_text("mine")
+    assert run(tmp_path) == 2
+    assert "holds an unfinished run; add --resume" in capsys.readouterr().err and precious.read_text() == "mine"
 
 
 def test_resuming_nothing_is_refused(tmp_path, capsys):
     assert run(tmp_path / "new", "--resume") == 2
     assert "nothing to resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["no record", "another record", "other curves", "cut curves"])
+def test_a_report_from_what_is_no_record_is_refused(finished, tmp_path, capsys, damage):
+    record_text, curves = (finished / "results.json").read_text(), (finished / "curves.npz").read_bytes()
+    if damage != "no record":
+        (tmp_path / "results.json").write_text("{}" if damage == "another record" else record_text)
+    (tmp_path / "curves.npz").write_bytes(curves[:-9] if damage == "cut curves" else curves + b"x")
+    assert optimizers.main(["--report-only", "--output", str(tmp_path)]) == 2
+    assert "run" in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_file_is_refused_with_a_way_out(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert run(tmp_path / "file" / "below") == 2
+    assert "name another folder by --output" in capsys.readouterr().err
 
 
 def test_a_report_comes_from_the_record_alone(finished, tmp_path, monkeypatch, capsys):
@@ -209,7 +235,9 @@ def test_every_option_and_problem_is_explained(capsys):
         assert option in text
 
 
-def test_a_grid_that_is_too_narrow_is_said():
+def test_a_plan_fills_in_what_is_left_open_and_leaves_alone_what_is_given():
+    close = (0.123451, 0.123452)
+    assert protocol.make_plan(problems.get("digits"), ["sgd"], learning_rates=close).grids == {"sgd": close}
     plan = protocol.make_plan(problems.get("digits"), ["sgd"], learning_rates=[0.1, 0.2])
     assert plan.grids == {"sgd": (0.1, 0.2)} and (plan.tune_seeds, plan.seeds) == (3, 5)
     full = protocol.make_plan(problems.get("digits"), full=True)

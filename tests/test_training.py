@@ -261,7 +261,7 @@ BAD = [
     ({"epochs": 1.5}, TypeError, "epochs must be an integer"),
     ({"batch_size": 51}, ValueError, "at most the 50 training examples"),
     ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
-    ({"key": 1.0}, TypeError, "key must be a key of jax.random"),
+    ({"key": 1.0}, TypeError, "key must be one key of jax.random"),
     ({"validation": None}, ValueError, "measured on the validation set"),
     ({"data": (np.ones((4, 5), np.float32), np.zeros(3, int))}, ValueError, "same first axis"),
     ({"data": (np.ones((20, 6), np.float32), np.zeros(20, int))}, ValueError, r"x must have shape \(..., 5\)"),

@@ -18,7 +18,7 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
 
     Each writer has a temporary file of its own, so processes that write the same target do not meet.
     """
-    sweep(target.parent.glob("*.part"))
+    remove_leftovers(target.parent.glob("*.part"))
     descriptor, name = tempfile.mkstemp(prefix=f"{target.name}.", suffix=".part", dir=target.parent)
     part = Path(name)
     try:
@@ -29,7 +29,7 @@ def whole_file(target: Path) -> Iterator[BinaryIO]:
         part.unlink(missing_ok=True)
 
 
-def sweep(leftovers: Iterable[Path]) -> None:
+def remove_leftovers(leftovers: Iterable[Path]) -> None:
     """Remove those files and folders among leftovers that a killed process left behind."""
     for path in leftovers:
         with contextlib.suppress(OSError):  # another process may be sweeping too

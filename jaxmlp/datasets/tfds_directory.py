@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxmlp.datasets.atomic import sweep
+from jaxmlp.datasets.atomic import remove_leftovers
 from jaxmlp.datasets.errors import ANOTHER_FOLDER, unavailable
 from jaxmlp.datasets.fetch import RegisteredFile
 from jaxmlp.datasets.raw import RawImages, in_tfds_order
@@ -99,7 +99,7 @@ def prepare(name: str, raw: RawImages, data_dir: Path) -> tuple[Path, RawImages]
 
     work = None
     try:
-        sweep(data_dir.glob(f"{_INCOMPLETE}*"))
+        remove_leftovers(data_dir.glob(f"{_INCOMPLETE}*"))
         work = Path(tempfile.mkdtemp(prefix=_INCOMPLETE, dir=data_dir))
         builder: Any = tfds.builder_cls(name)
         builder = builder(data_dir=work, file_format=_FORMAT)
