@@ -109,20 +109,16 @@ def _report(folder: Path, console: Console) -> None:
             path = folder / f"{name}-{kind}.png"
             figures.save(draw(name, problem, own), path)
             written.append(path)
+    texts["table.md"].append(report.origin(results) + "\n")
+    texts["table.tex"].append("% " + report.origin(results) + "\n")
     for file, parts in texts.items():
         with record.replacing(folder / file) as temporary:
             temporary.write_text("\n".join(parts), encoding="utf-8")
     times = report.target_times(results["problems"])
     figures.save(figures.profile(times), folder / "profile.png")
     write_page(folder / "report.html", results, summaries, times, written, folder / "profile.png")
-    origin = results["provenance"]
-    versions = ", ".join(f"{name} {origin['versions'][name]}" for name in ("jaxmlp", "jax", "optax", "python"))
-    console.print(
-        f"  ±: 95 % interval over seeds. {versions}; {origin['device']}, {origin['cpus']} CPUs; "
-        f"commit {origin['commit'] or 'unknown'}; {results['seconds_of_last_call']:.0f} s in all.",
-        highlight=False,
-        soft_wrap=True,
-    )
+    console.print(f"  {report.origin(results)}", highlight=False, soft_wrap=True)
+    console.print(f"  {results['seconds_of_last_call']:.0f} s in the last call.", highlight=False)
     console.print(f"  Record, curves, tables, pictures and report.html: {folder}", highlight=False, soft_wrap=True)
 
 

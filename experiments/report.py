@@ -21,10 +21,10 @@ class Row(NamedTuple):
     optimizer: str
     learning_rate: float  # the choice, per step
     test_accuracy: Interval  # fraction, over the fresh seeds
-    train_loss: float  # nats per example, mean over the seeds of the last epoch's; NaN where a seed diverged
-    test_loss: float
-    diverged: str  # runs with a non-finite loss: "0 of 5"
-    diverged_tuning: str
+    train_loss: Interval  # nats per example, the last epoch's; NaN where a seed diverged
+    test_loss: Interval
+    diverged: tuple[int, int]  # runs with a non-finite loss, and runs in all
+    diverged_tuning: tuple[int, int]
     to_target: dict[str, dict[str, str]]  # target -> unit -> median over the seeds that reach it, and how many do
     seconds: float  # of one run alone, compiled before
 
@@ -90,6 +90,19 @@ def latex_table(name: str, problem: Mapping[str, Any], summary: Summary) -> str:
     return "\n".join([*lines, "\\hline", "\\end{tabular}", "\\end{table}", ""])
 
 
+def origin(results: Mapping[str, Any]) -> str:
+    """Say in one line what made the numbers."""
+    made = results["provenance"]
+    versions = ", ".join(f"{package} {made['versions'][package]}" for package in ("jaxmlp", "jax", "optax", "python"))
+    seeds = "; ".join(
+        f"{name} {p['fresh_seeds'][0]} to {p['fresh_seeds'][-1]}" for name, p in results["problems"].items()
+    )
+    return (
+        f"±: 95 % interval over seeds ({seeds}). {versions}; {made['device']}, {made['cpus']} CPUs; commit "
+        f"{made['commit'] or 'unknown'}."
+    )
+
+
 def title(name: str, problem: Mapping[str, Any]) -> str:
     """Say in one line what was run."""
     settings = problem["problem"]
@@ -109,7 +122,7 @@ def time_title(name: str, problem: Mapping[str, Any]) -> str:
 
 def result_cells(summary: Summary) -> tuple[list[str], list[list[str]]]:
     """Return the table of results as text: headings, and a list of cells for every optimizer."""
-    headings = ["optimizer", "learning rate", "test accuracy (%)", "train loss", "test loss", "s per run", "diverged"]
+    headings = ["optimizer", "learning rate", "test accuracy (%)", "train loss", "test loss"]
     return headings, [
         [
             row.optimizer,
@@ -117,8 +130,6 @@ def result_cells(summary: Summary) -> tuple[list[str], list[list[str]]]:
             percent(row.test_accuracy),
             _loss(row.train_loss),
             _loss(row.test_loss),
-            f"{row.seconds:.3g}",
-            row.diverged,
         ]
         for row in summary.rows
     ]
@@ -127,8 +138,10 @@ def result_cells(summary: Summary) -> tuple[list[str], list[list[str]]]:
 def time_cells(summary: Summary) -> tuple[list[str], list[list[str]]]:
     """Return the table of times to each target as text."""
     targets = [(target, unit) for unit in ("s", "epochs") for target in summary.rows[0].to_target]
-    headings = ["optimizer", *(f"{unit} to {target}" for target, unit in targets)]
-    return headings, [[row.optimizer, *(row.to_target[t][unit] for t, unit in targets)] for row in summary.rows]
+    headings = ["optimizer", *(f"{unit} to {target}" for target, unit in targets), "s per run"]
+    return headings, [
+        [row.optimizer, *(row.to_target[t][unit] for t, unit in targets), f"{row.seconds:.3g}"] for row in summary.rows
+    ]
 
 
 def percent(value: Interval) -> str:
@@ -148,8 +161,8 @@ def _row(optimizer, entry):
         optimizer,
         entry["chosen"],
         statistics.interval(final["test_accuracy"]),
-        _mean(final["train_loss"]),
-        _mean(final["test_loss"]),
+        _interval(final["train_loss"]),
+        _interval(final["test_loss"]),
         _count_diverged(final["first_nonfinite_step"]),
         _count_diverged(tuning["first_nonfinite_step"]),
         to_target,
@@ -203,8 +216,12 @@ def _inclusion(problem):
 
 
 def _divergences(rows):
-    tuning = [f"{row.optimizer} {row.diverged_tuning}" for row in rows if not row.diverged_tuning.startswith("0 ")]
-    return [f"Diverged while tuning: {', '.join(tuning)} runs."] if tuning else []
+    found = []
+    for what, counts in (("", [r.diverged for r in rows]), (" while tuning", [r.diverged_tuning for r in rows])):
+        bad, total = np.sum(counts, axis=0)
+        each = ", ".join(f"{row.optimizer} {n}" for row, (n, _) in zip(rows, counts, strict=True) if n)
+        found.append(f"Diverged{what}: {bad} of {total} runs{f' ({each})' if each else ''}.")
+    return found
 
 
 def _speed(problem):
@@ -221,22 +238,24 @@ def _median(values, form):
     reached = [value for value in values if value is not None]
     if not reached:
         return "never"
-    share = "" if len(reached) == len(values) else f" ({len(reached)} of {len(values)})"
+    share = "" if len(reached) == len(values) else f" ({len(reached)}/{len(values)})"
     return form.format(float(np.median(reached))) + share
 
 
 def _count_diverged(steps):
     steps = np.asarray(steps)
-    return f"{np.sum(steps >= 0)} of {steps.size}"
+    return int(np.sum(steps >= 0)), steps.size
 
 
-def _mean(values):
-    # A seed without a finite loss leaves no mean to report; it is counted as diverged beside it.
-    return float(np.mean([np.nan if value is None else value for value in values]))
+def _interval(values):
+    # A seed without a finite loss leaves no mean to report; it is counted as diverged.
+    return statistics.interval([np.nan if value is None else value for value in values])
 
 
 def _loss(value):
-    return f"{value:.4f}" if np.isfinite(value) else "not finite"
+    if not np.isfinite(value.mean):
+        return "not finite"
+    return f"{value.mean:.4f}" + (f" ± {value.half_width:.4f}" if value.n > 1 else "")
 
 
 def _join(names):
