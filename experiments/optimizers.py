@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from experiments import figures, problems, protocol, record, report
 from experiments.compiled import keep_compiled
@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(words)
     console, errors = Console(), Console(stderr=True)
+    if not console.is_terminal:  # a file or a pipe, which can take lines of any length
+        console = Console(width=120)
     try:
         if options.list:
             console.print(_problem_table())
@@ -63,7 +65,10 @@ def _run(options, words, console):
     console.print(f"[bold]{', '.join(chosen)}[/bold]: {why}", highlight=False, soft_wrap=True)
     plans = {name: _plan(name, options) for name in chosen}
     origin = record.provenance()
-    identity = {"plans": {name: plan.describe() for name, plan in plans.items()}, "provenance": origin}
+    for name, plan in plans.items():
+        protocol.check_fits(plan, chosen[name])
+    digests = {name: problems.digest(data) for name, data in chosen.items()}
+    identity = {"plans": {name: plan.describe() for name, plan in plans.items()}, "data": digests, "provenance": origin}
     store = RunStore(folder / _RUNS, identity, resume=options.resume)
     studies, curves = {}, {}
     with _progress(console) as progress:
@@ -72,7 +77,7 @@ def _run(options, words, console):
             study, found = protocol.execute(
                 plan, chosen[name], store, lambda what, runs: progress.update(bar, description=what, advance=runs)
             )
-            studies[name] = study
+            studies[name] = study | {"data_sha256": digests[name]}
             curves |= {f"{name}/{path}": values for path, values in found.items()}
         progress.update(bar, description="done")
     save_arrays(folder / _CURVES, curves)
@@ -174,7 +179,8 @@ def _progress(console):
 
 
 def _problem_table():
-    table = Table("problem", "network", "batch", "epochs", "targets", "source", title="Problems")
+    table = Table("network", "batch", "epochs", "targets", "source", title="Problems")
+    table.columns.insert(0, Column("problem", no_wrap=True))
     for problem in problems.PROBLEMS.values():
         targets = ", ".join(f"{100 * target:g} %" for target in problem.targets)
         sizes = "-".join(map(str, problem.layer_sizes))

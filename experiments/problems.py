@@ -1,10 +1,12 @@
 """Named problems: a data set, a network, a batch size and a budget, as other people have published them."""
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 
 import jaxmlp
@@ -64,6 +66,16 @@ def load(problem: Problem, *, data_dir: Path | None = None, mirror: str | None =
     dataset = jaxmlp.datasets.load(problem.dataset, data_dir=data_dir, mirror=mirror)
     train, validation = split(*dataset.train, count=problem.validation_count, seed=0)
     return ProblemData(train, validation, dataset.test)
+
+
+def digest(data: ProblemData) -> str:
+    """Return the SHA-256 of all arrays, by which two data sets are told apart."""
+    sha = hashlib.sha256()
+    for part in data:
+        for array in part:
+            sha.update(f"{array.shape} {array.dtype} ".encode())
+            sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()
 
 
 def get(name: str) -> Problem:

@@ -99,6 +99,15 @@ def make_plan(
     return Plan(dataclasses.replace(problem, **changes), grids, min(seeds, 10 if full else 3), seeds)
 
 
+def check_fits(plan: Plan, data: ProblemData) -> None:
+    """Raise a ValueError where the plan cannot be run on the data."""
+    n, problem = len(data.train[0]), plan.problem
+    if problem.batch_size > n:
+        raise ValueError(
+            f"batch_size must be at most the {n} training examples of {problem.name}, got {problem.batch_size}"
+        )
+
+
 def execute(
     plan: Plan, data: ProblemData, store: RunStore, on_run: Callable[[str, int], None]
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -114,6 +123,7 @@ def execute(
         tuning and (seeds, epochs) for the choice.
     Raises: ValueError where the plan does not fit the data, before anything is compiled.
     """
+    check_fits(plan, data)
     study = _Study(plan, data, store, on_run)
     record: dict[str, Any] = plan.describe() | {
         "examples": {name: len(part[0]) for name, part in zip(data._fields, data, strict=True)},
@@ -135,8 +145,9 @@ def execute(
         }
         for phase, history in (("tuning", tuning), ("final", final)):
             curves |= {f"{optimizer}/{phase}/{name}": values for name, values in history.items() if values.ndim > 1}
-    if jax.default_backend() == "cpu":
-        record["seconds_tuning"] = tuning_seconds
+    record["seconds_tuning"] = tuning_seconds
+    if jax.default_backend() == "cpu" and plan.problem.layer_sizes[0] * plan.problem.batch_size > 50_000:
+        # On a network too small for its products to take the time, their rate would say nothing.
         record["seconds_speed"] = _speed(plan, record["examples"], tuning_seconds, store)
     return record, curves
 
@@ -150,11 +161,6 @@ class _Study:
         self.loss_fn = jaxmlp.objective(self.network.apply)
         self.tuning_seeds = list(range(_TUNING_SEED, _TUNING_SEED + plan.tune_seeds))
         self.fresh_seeds = list(range(_FRESH_SEED, _FRESH_SEED + plan.seeds))
-        if self.problem.batch_size > len(data.train[0]):
-            raise ValueError(
-                f"batch_size must be at most the {len(data.train[0])} training examples of {self.problem.name}, "
-                f"got {self.problem.batch_size}"
-            )
         # On the device once, not once for each of hundreds of runs.
         self.train, self.validation = jax.device_put((data.train, data.validation))
         accuracy = jaxmlp.accuracy(self.network.apply)
@@ -248,7 +254,7 @@ class _Study:
                 history_only=True,
                 on_run=advance,
             )
-            return _arrays(results.history) | {"seconds": np.asarray(time.perf_counter() - start)}
+            return _arrays(results.history, final) | {"seconds": np.asarray(time.perf_counter() - start)}
 
         reported = 0
 
@@ -275,13 +281,11 @@ class _Rows:
         return self.metric(params, x[self.start : self.stop], y[self.start : self.stop])
 
 
-def _arrays(history):
-    return {
-        "train_loss": np.asarray(history.train_loss),
-        "validation_loss": np.asarray(history.validation_loss),
-        "first_nonfinite_step": np.asarray(history.first_nonfinite_step),
-        **{name: np.asarray(values) for name, values in history.metrics.items()},
-    }
+def _arrays(history, final):
+    arrays = {"train_loss": history.train_loss, "first_nonfinite_step": history.first_nonfinite_step}
+    # In the final runs what is measured is the test part, whose loss is among the metrics under its own name.
+    arrays |= history.metrics if final else {"validation_loss": history.validation_loss, **history.metrics}
+    return {name: np.asarray(values) for name, values in arrays.items()}
 
 
 def _choose(tuning):

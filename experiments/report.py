@@ -25,7 +25,7 @@ class Row(NamedTuple):
     test_loss: Interval
     diverged: tuple[int, int]  # runs with a non-finite loss, and runs in all
     diverged_tuning: tuple[int, int]
-    to_target: dict[str, dict[str, str]]  # target -> unit -> median over the seeds that reach it, and how many do
+    to_target: dict[str, dict[str, str]]  # target -> unit -> median over the seeds, and how many reach it
     seconds: float  # of one run alone, compiled before
 
 
@@ -44,8 +44,8 @@ def summarise(problem: Mapping[str, Any]) -> Summary:
 
 
 def target_times(problems: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
-    """Return optimizer -> {"problem, target": median seconds to the target, None where fewer than half the seeds
-    reach it}, for the optimizers that all problems have."""
+    """Return optimizer -> {"problem, target": median seconds to the target, None where half the seeds or more
+    never reach it}, for the optimizers that all problems have."""
     common = set.intersection(*(set(problem["optimizers"]) for problem in problems.values()))
     first = next(iter(problems.values()))["optimizers"]
     times: dict[str, dict[str, float | None]] = {o: {} for o in first if o in common}
@@ -117,7 +117,7 @@ def time_title(name: str, problem: Mapping[str, Any]) -> str:
     """Say in one line what the times are."""
     measured = "validation and test" if problem["problem"]["keep_validation"] else "test"
     steps = problem["steps_per_epoch"]
-    return f"{name}: to a {measured} accuracy, median over the seeds that reach it ({steps} steps an epoch)"
+    return f"{name}: to a {measured} accuracy, median over the seeds, never being longest ({steps} steps an epoch)"
 
 
 def result_cells(summary: Summary) -> tuple[list[str], list[list[str]]]:
@@ -211,7 +211,9 @@ def _inclusion(problem):
         else:
             kept.append(larger)
     if kept:
-        found.append(f"Inclusion check passed for {_join(kept)}: sgd, the same rule at momentum 0, does not beat it.")
+        found.append(
+            f"Inclusion check passed: sgd, which is {_join(kept)} at momentum 0, does not beat it beyond noise."
+        )
     return found
 
 
@@ -220,7 +222,8 @@ def _divergences(rows):
     for what, counts in (("", [r.diverged for r in rows]), (" while tuning", [r.diverged_tuning for r in rows])):
         bad, total = np.sum(counts, axis=0)
         each = ", ".join(f"{row.optimizer} {n}" for row, (n, _) in zip(rows, counts, strict=True) if n)
-        found.append(f"Diverged{what}: {bad} of {total} runs{f' ({each})' if each else ''}.")
+        warning = "Warning: " if bad and not what else ""
+        found.append(f"{warning}Diverged{what}: {bad} of {total} runs{f' ({each})' if each else ''}.")
     return found
 
 
@@ -235,11 +238,11 @@ def _speed(problem):
 
 
 def _median(values, form):
-    reached = [value for value in values if value is not None]
-    if not reached:
-        return "never"
-    share = "" if len(reached) == len(values) else f" ({len(reached)}/{len(values)})"
-    return form.format(float(np.median(reached))) + share
+    """The median over all seeds, where never is the longest time; and how many reach the target, if not all do."""
+    median = float(np.median([np.inf if value is None else value for value in values]))
+    reached = sum(value is not None for value in values)
+    share = "" if reached in (0, len(values)) else f" ({reached}/{len(values)})"
+    return (form.format(median) if np.isfinite(median) else "never") + share
 
 
 def _count_diverged(steps):

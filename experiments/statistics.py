@@ -57,13 +57,17 @@ def ties_with_best(scores: Mapping[str, Sequence[float]]) -> tuple[str, list[str
 
 
 def paired_p_value(a: Sequence[float], b: Sequence[float]) -> float:
-    """Return the two-sided p-value of "a and b have the same mean", paired by seed; NaN for a single pair."""
+    """Return the two-sided p-value of "a and b have the same mean", paired by seed.
+
+    1 where a and b are equal; NaN where nothing can be said: a single pair, or differences that are all the same, which
+    leave no spread to judge them by.
+    """
     difference = np.asarray(a, float) - np.asarray(b, float)
-    if len(difference) < 2:
+    if not difference.any():
+        return 1.0
+    spread = np.std(difference, ddof=1) if len(difference) > 1 else 0.0
+    if not spread > 1e-9 * np.max(np.abs(difference)):
         return float("nan")
-    spread = np.std(difference, ddof=1)
-    if spread == 0:
-        return 1.0 if difference[0] == 0 else 0.0
     t = np.mean(difference) / (spread / np.sqrt(len(difference)))
     return float(2 * scipy.stats.t.sf(abs(t), len(difference) - 1))
 

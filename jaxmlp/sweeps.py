@@ -249,11 +249,12 @@ def _runs_that_fit(task):
 
 
 def _bytes_per_run(task):
-    """An upper bound without compiling: every intermediate value of one step and of one validation counts."""
+    """An estimate without compiling, from above: every intermediate value of a step and of a validation counts."""
     (train, validation), batch_size = task.examples, task.settings["batch_size"]
     params = jax.eval_shape(task.init_fn, jax.eval_shape(lambda: jax.random.key(0)))
     batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((batch_size, *jnp.shape(a)[1:]), jnp.result_type(a)), train)
-    traced = [jax.make_jaxpr(jax.value_and_grad(task.loss_fn))(params, *batch)]
+    step_loss = functools.partial(task.loss_fn, key=jax.random.key(0))
+    traced = [jax.make_jaxpr(jax.value_and_grad(step_loss))(params, *batch)]
     if validation is not None:
         traced += [jax.make_jaxpr(measure)(params, *validation) for measure in (task.loss_fn, *task.metrics.values())]
     values = [v.aval for program in traced for equation in program.jaxpr.eqns for v in equation.outvars]

@@ -1,6 +1,7 @@
 """A whole training run as one pure, compiled function: step -> epoch -> fit."""
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -149,7 +150,7 @@ def _epoch(loss_fn, optimizer, state, train, batch_size):
         loss, grads = jax.value_and_grad(step_loss)(params)
         extra_args = {}
         if isinstance(optimizer, optax.GradientTransformationExtraArgs):
-            extra_args = _extra_args(step_loss, loss, grads)
+            extra_args = _extra_args(optimizer.update, step_loss, loss, grads)
         updates, opt_state = optimizer.update(grads, opt_state, params, **extra_args)
         return (apply_updates(params, updates), opt_state), loss
 
@@ -169,15 +170,18 @@ def _epoch(loss_fn, optimizer, state, train, batch_size):
     return TrainState(params, opt_state, state.key, state.epoch + 1), step_losses, train_loss
 
 
-def _extra_args(loss_fn, loss, grads):
-    """What a step can tell an optimizer besides its gradient: a line search tries the loss elsewhere, on the same batch
-    with the same dropout, and a look-ahead takes its gradient there."""
+def _extra_args(update, loss_fn, loss, grads):
+    """What a step can tell an optimizer besides its gradient, as far as its update takes it: a line search tries the
+    loss elsewhere, on the same batch with the same dropout, and a look-ahead takes its gradient there."""
 
     # optax's line searches hand all arguments but their own on to value_fn, and refuse one that it does not take.
     def value_fn(params, grad_fn=None):
         return loss_fn(params)
 
-    return {"value": loss, "grad": grads, "value_fn": value_fn, "grad_fn": jax.grad(value_fn)}
+    known = {"value": loss, "grad": grads, "value_fn": value_fn, "grad_fn": jax.grad(value_fn)}
+    parameters = inspect.signature(update).parameters
+    takes_any = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
+    return {name: value for name, value in known.items() if takes_any or name in parameters}
 
 
 def _first_nonfinite(losses):

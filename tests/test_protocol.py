@@ -244,3 +244,25 @@ def test_a_plan_fills_in_what_is_left_open_and_leaves_alone_what_is_given():
     assert {len(grid) for grid in full.grids.values()} == {36} and (full.tune_seeds, full.seeds) == (10, 10)
     # Six optimizers, 36 learning rates and 10 seeds, then 10 seeds each.
     assert full.runs == 6 * (36 * 10 + 10)
+
+
+def test_runs_that_all_diverge_are_reported_as_such(tmp_path, capsys):
+    words = ["--problem", "digits", "--optimizers", "sgd", "--learning-rates", "1e30", "--seeds", "2", "--epochs", "1"]
+    assert optimizers.main([*words, "--output", str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert "Warning: Diverged: 2 of 2 runs (sgd 2)." in output and "not finite" in output and "0.00 ± 0.00" in output
+
+
+def test_resuming_on_other_data_is_refused(tmp_path, monkeypatch, capsys):
+    plan, load = RunStore.__init__, problems.load
+
+    def stop(self, *arguments, **options):
+        plan(self, *arguments, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(RunStore, "__init__", stop)
+    assert run(tmp_path) == 130
+    monkeypatch.setattr(RunStore, "__init__", plan)
+    monkeypatch.setattr(problems, "load", lambda *a, **k: load(*a, **k)._replace(test=load(*a, **k).validation))
+    assert run(tmp_path, "--resume") == 2
+    assert "data.digits" in capsys.readouterr().err
