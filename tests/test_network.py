@@ -284,3 +284,13 @@ class Static:
 
     def __eq__(self, other):
         return self.value == other.value
+
+
+def test_an_initializer_that_was_not_called_is_refused():
+    with pytest.raises(TypeError, match=r"call it first where it is a factory"):
+        mlp((4, 2), initializer=jax.nn.initializers.he_normal).init(KEY)
+
+
+def test_complex_inputs_are_refused():
+    with pytest.raises(TypeError, match="x must be real, got complex64"):
+        mlp((1, 1)).apply(mlp((1, 1)).init(KEY), jnp.ones(1, jnp.complex64))

@@ -244,3 +244,9 @@ def unravel_numpy(flat, params):
     ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
     parts = np.split(np.asarray(flat), ends)
     return jax.tree.unflatten(structure, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)])
+
+
+def test_an_answer_that_is_not_a_number_and_a_label_that_is_no_class_are_wrong():
+    outputs, labels = jnp.array([[jnp.nan, 0.0], [0.0, 1.0], [1.0, 0.0]]), np.array([0.0, 1.7, 0.0], np.float32)
+    assert accuracy(lambda params, x: outputs)(None, None, labels) == np.float32(1 / 3)
+    assert accuracy(lambda params, x: jnp.ones((2, 1)))(None, None, np.array([1, 2])) == 0.5

@@ -327,3 +327,9 @@ def test_apply_updates_adds_in_the_dtype_of_the_parameters(dtype):
     assert [float(leaf.sum()) for leaf in jax.tree.leaves(moved)] == [0.0, -1.0, 3.0]
     with pytest.raises(TypeError, match="structure and shapes of params"):
         apply_updates(params, {"half": updates["half"]})
+
+
+def test_a_hyperparameter_is_one_number():
+    with pytest.raises(ValueError, match=r"learning_rate must be one number, got shape \(3,\)"):
+        optimizers.sgd(np.array([0.1, 0.2, 0.3]))
+    assert optimizers.sgd(jnp.bfloat16(0.5)).update(jnp.ones(1), optimizers.sgd(0.5).init(jnp.ones(1)))[0] == -0.5

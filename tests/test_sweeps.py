@@ -148,3 +148,17 @@ def test_bad_arguments_are_refused_before_anything_is_compiled(options, error, m
     with pytest.raises(error, match=message):
         sweep(**options)
     assert not {"jit(_run)", "jit(_compiled_piece)"} & set(compile_log)
+
+
+def test_threads_keep_the_settings_of_the_caller():
+    with jax.threefry_partitionable(False):
+        results = sweep()
+        for k, key in enumerate(KEYS):
+            expected = alone(optimizers.adam(RATES[0]), key).history.train_loss
+            np.testing.assert_array_equal(results.history.train_loss[0, k], expected)
+    assert not np.array_equal(results.history.train_loss[0], sweep().history.train_loss[0])
+
+
+def test_threads_are_refused_inside_a_trace():
+    with pytest.raises(ValueError, match="needs concrete arguments"):
+        jax.jit(lambda rate: sweep(grid={"learning_rate": rate[None]}, execution="threads"))(jnp.float32(0.1))

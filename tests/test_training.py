@@ -14,6 +14,7 @@ import jaxmlp
 from jaxmlp import optimizers
 
 N, FEATURES, CLASSES = 50, 5, 3
+WEAK = jnp.asarray(0.3)
 
 
 def make_problem(dropout=0.0, dtype=jnp.float32):
@@ -175,9 +176,11 @@ def test_another_learning_rate_penalty_or_rebuilt_objective_compiles_nothing(com
     train(0.01, 1e-3)
     assert "jit(_run)" in compile_log
     compile_log.clear()
-    results = [train(0.02, 1e-3), train(1, 1e-3), train(np.float32(0.5), 2e-3), train(jnp.float32(0.1), jnp.float32(1))]
+    # Numbers of every kind: Python's, NumPy's, JAX's, integer, float, and of weak type.
+    rates = [0.02, 1, np.float32(0.5), np.int64(2), jnp.float32(0.1), WEAK]
+    results = [train(rate, 1e-3) for rate in rates] + [train(0.02, strength) for strength in (2e-3, jnp.float32(1))]
     assert compile_log == []
-    assert len({float(result.history.train_loss[-1]) for result in results}) == 4
+    assert len({float(result.history.train_loss[-1]) for result in results}) == 8
 
 
 def test_runs_under_jit_and_under_vmap_over_learning_rates_and_keys():
@@ -269,6 +272,11 @@ BAD = [
     ({"data": (np.ones((20, 5), np.float32), np.full(20, 3))}, ValueError, r"labels must be in \[0, 3\)"),
     ({"data": np.ones((20, 5), np.float32)}, TypeError, "pair"),
     ({"state": "latest"}, TypeError, "TrainState"),
+    ({"key": jax.random.split(jax.random.key(0), 2)}, TypeError, "one key"),
+    ({"data": (np.ones((20, 5), np.float32), [0] * 20)}, TypeError, "must hold arrays"),
+    ({"metrics": ["accuracy"]}, TypeError, "metrics must be a dict"),
+    ({"loss_fn": lambda params, x, y: 0.0}, TypeError, "loss_fn must be a function"),
+    ({"loss_fn": lambda params, x, y, *, key: x}, ValueError, "must return a scalar"),
     ({"loss_fn": "mse"}, TypeError, "loss_fn must be a function"),
 ]
 
@@ -283,3 +291,32 @@ def test_bad_arguments_are_refused_before_anything_is_compiled(options, error, m
 def test_something_that_is_no_optimizer_is_refused():
     with pytest.raises(TypeError, match="optimizer must have init and update"):
         run(optimizers.adam)
+
+
+def test_a_state_of_another_optimizer_is_refused():
+    state = run(optimizers.adam(0.01), epochs=1).state
+    with pytest.raises(ValueError, match="another optimizer: its opt_state is AdamState, this one's AMSGradState"):
+        run(optimizers.amsgrad(0.01), state=state)
+
+
+def test_an_apply_without_key_can_be_fitted_and_so_can_an_optimizer_object():
+    net, _, _ = make_problem()
+    loss_fn = jaxmlp.objective(lambda params, x: net.apply(params, x))
+    options = {"net": net, "loss_fn": loss_fn, "validation": None, "metrics": None, "batch_size": 25, "epochs": 1}
+    plain = run(optimizers.sgd(0.1), **options)
+    with jax.numpy_dtype_promotion("standard"):
+        every_second = run(optax.MultiSteps(optimizers.sgd(0.1), every_k_schedule=2), **options)
+    assert not np.array_equal(plain.params[0].w, every_second.params[0].w)
+
+
+def test_half_precision_runs_report_their_losses_in_float32():
+    net, (x, y), _ = make_problem(dtype=jnp.float16)
+    result = run(optimizers.sgd(0.01), net=net, data=(x, y), validation=None, metrics=None, epochs=1)
+    assert result.history.train_loss.dtype == jnp.float32 and np.isfinite(result.history.train_loss).all()
+
+
+def test_sharpness_aware_minimisation_is_given_only_what_it_takes():
+    rule = optax.contrib.sam(optax.sgd(0.01), optax.sgd(0.05))
+    with jax.numpy_dtype_promotion("standard"):
+        result = run(rule, validation=None, metrics=None, epochs=1)
+    assert np.isfinite(result.history.train_loss).all()
