@@ -29,16 +29,15 @@ class Problem:
     source: str  # where the settings are from
     differences: str = ""  # in what we differ from the source
     activation: str = "relu"
-    initializer: Any = "he_normal"
+    initializer: str = "he_normal"  # a name that jaxmlp.mlp knows, or one of INITIALIZERS below
     dropout: float | tuple[float, ...] = 0.0
     max_norm: float | None = None  # limit of each unit's incoming weights, None for no limit
     keep_validation: bool = False  # train the choice on the training part alone; else on training + validation part
 
     def network(self) -> jaxmlp.Network:
         """Build the network."""
-        return jaxmlp.mlp(
-            self.layer_sizes, activation=self.activation, initializer=self.initializer, dropout=self.dropout
-        )
+        initializer = INITIALIZERS.get(self.initializer, self.initializer)
+        return jaxmlp.mlp(self.layer_sizes, activation=self.activation, initializer=initializer, dropout=self.dropout)
 
     def factory(self, optimizer: str) -> Any:
         """Return the optimizer's factory, its steps projected where the problem limits the weights."""
@@ -98,7 +97,8 @@ class _Projected:
 _DEEPOBS_DIFFERENCES = (
     "the validation part is 10,000 training images; DeepOBS drops the last partial batch, we train on it"
 )
-_SMALL_NORMAL = jax.nn.initializers.truncated_normal(0.03)
+_SMALL_NORMAL = "truncated_normal(0.03)"
+INITIALIZERS = {_SMALL_NORMAL: jax.nn.initializers.truncated_normal(0.03)}
 
 PROBLEMS: dict[str, Problem] = {
     problem.name: problem

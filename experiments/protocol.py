@@ -50,8 +50,8 @@ class Plan:
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as plain values; equal plans give equal numbers on the same machine and versions."""
-        fields = dataclasses.asdict(self.problem) | {"initializer": _described(self.problem.initializer)}
-        return {"problem": fields, "grids": dict(self.grids), "tune_seeds": self.tune_seeds, "seeds": self.seeds}
+        problem = dataclasses.asdict(self.problem)
+        return {"problem": problem, "grids": dict(self.grids), "tune_seeds": self.tune_seeds, "seeds": self.seeds}
 
 
 def make_plan(
@@ -339,7 +339,3 @@ def _speed(plan, examples, tuning_seconds, store):
     # Measured once, beside the runs; a resumed run keeps the figure.
     machine = store.cached(f"{problem.name}-machine", lambda: {"rate": np.asarray(speed.machine_rate())})
     return {"sweep": (trained + measured) / tuning_seconds, "machine": float(machine["rate"])}
-
-
-def _described(initializer):
-    return initializer if isinstance(initializer, str) else "truncated normal, standard deviation 0.03"
