@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         results = _run(options, words, console)
     except (ValueError, OSError) as error:  # what a user can mend; anything else is a defect and shows its traceback
-        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        hint = "" if isinstance(error, ValueError) else "; name another folder by --output"
+        errors.print(f"error: {error}{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 2
     apart = [cell for row in results["matrix"].values() for cell in row.values() if not cell.get("agrees", True)]
     return 1 if apart else 0
@@ -41,9 +42,9 @@ def _run(options, words, console):
     started = time.perf_counter()
     everybody = peers()
     chosen = {known("library", name, everybody): everybody[name] for name in options.libraries or everybody}
-    if options.steps < agreement.PROBED:
+    if options.steps <= agreement.FALL:
         raise ValueError(
-            f"--steps must be at least {agreement.PROBED}, got {options.steps}: the slowest difference shows by then"
+            f"--steps must be at least {agreement.FALL + 1}, got {options.steps}: the learning rate falls at that step"
         )
     if options.seed < 0:
         raise ValueError(f"--seed must be 0 or more, got {options.seed}")
@@ -97,7 +98,10 @@ def _tables(results):
     yield table
 
     table = Table(
-        "rule", "libraries", title="The libraries against each other: how many times one's update the other's is"
+        "rule",
+        "libraries",
+        title="The libraries against each other: how many times one's update the other's is, "
+        f"at most in {results['steps']} steps",
     )
     for head in ("same settings", "shown best by", "own defaults", "shown best by"):
         table.add_column(head, justify="left" if "by" in head else "right")
@@ -163,7 +167,7 @@ def _parser():
         type=int,
         default=1000,
         metavar="N",
-        help=f"steps of each run, at least {agreement.PROBED} (default 1000)",
+        help=f"steps of each run, at least {agreement.FALL + 1} (default 1000)",
     )
     add("--seed", type=int, default=0, metavar="N", help="seed of the random gradients and rates (default 0)")
     add(

@@ -76,7 +76,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _run(options, words, console)
     except (ValueError, OSError) as error:  # what a user can mend; anything else is a defect and shows its traceback
-        errors.print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+        hint = "" if isinstance(error, ValueError) else "; name another folder by --output"
+        errors.print(f"error: {error}{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 2
     return 0
 
@@ -107,7 +108,10 @@ def descend(landscape: Landscape, rule: str, steps: int) -> tuple[np.ndarray, np
 
 
 def arrivals(heights: np.ndarray) -> np.ndarray:
-    """Return after how many steps each row comes within TARGET for at least HOLD steps; -1 where it does not."""
+    """Return after how many steps each row comes within TARGET for at least HOLD steps; -1 where it does not.
+
+    The last HOLD steps only show whether what has arrived stays: nothing arrives in them.
+    """
     within = heights <= TARGET  # False for NaN
     so_far = np.cumsum(within, axis=1)
     held = within[:, :-HOLD] & (so_far[:, HOLD:] - so_far[:, :-HOLD] == HOLD)
@@ -117,20 +121,21 @@ def arrivals(heights: np.ndarray) -> np.ndarray:
 def best(heights: np.ndarray) -> tuple[int, int | None]:
     """Return the row that arrives soonest, and after how many steps; of equals, the smallest rate.
 
-    Where none arrives, the row that ends lowest, and None.
+    Where none arrives, the row that is lowest before the last HOLD steps, and None.
     """
     steps = arrivals(heights)
     if np.any(steps >= 0):
         row = int(np.argmin(np.where(steps < 0, heights.shape[1], steps)))
         return row, int(steps[row])
-    last = np.where(np.isfinite(heights[:, -1]), heights[:, -1], np.inf)
+    last = heights[:, -1 - HOLD]
+    last = np.where(np.isfinite(last), last, np.inf)
     return int(np.argmin(last)), None
 
 
 def _run(options, words, console):
     started = time.perf_counter()
-    if options.steps <= HOLD:
-        raise ValueError(f"--steps must be more than {HOLD}, got {options.steps}")
+    if options.steps < 1:
+        raise ValueError(f"--steps must be at least 1, got {options.steps}")
     options.output.mkdir(parents=True, exist_ok=True)
     runs: dict[str, Any] = {name: {} for name in LANDSCAPES}
     arrays = {}
@@ -139,7 +144,7 @@ def _run(options, words, console):
         for name, landscape in LANDSCAPES.items():
             for rule in RULES:
                 progress.update(bar, description=f"{rule} on {name}")
-                paths, heights = descend(landscape, rule, options.steps)
+                paths, heights = descend(landscape, rule, options.steps + HOLD)
                 row, steps = best(heights)
                 end = options.steps if steps is None else steps
                 arrays[f"{name}/{rule}"] = paths[row, : end + 1]
@@ -177,7 +182,7 @@ def _run(options, words, console):
     origin = results["provenance"]
     console.print(
         f"  One start each, nothing random, float64; best of {len(LEARNING_RATES)} learning rates from "
-        f"{LEARNING_RATES[0]:g} to {LEARNING_RATES[-1]:g}, at most {options.steps} steps. "
+        f"{LEARNING_RATES[0]:g} to {LEARNING_RATES[-1]:g}, at most {options.steps} steps, and {HOLD} more to stay. "
         f"jax {origin['versions']['jax']}; {origin['device']}; commit {origin['commit'] or 'unknown'}; "
         f"{results['seconds_in_all']:.0f} s in all.\n  Record, paths and pictures: {options.output}",
         highlight=False,
@@ -212,7 +217,13 @@ def _parser():
         "best learning rate of a grid. Prints the steps each takes to the minimum; draws the paths.",
     )
     add = parser.add_argument
-    add("--steps", type=int, default=20_000, metavar="N", help="most steps of each run (default 20000)")
+    add(
+        "--steps",
+        type=int,
+        default=20_000,
+        metavar="N",
+        help=f"most steps to arrive in (default 20000); {HOLD} more show who stays",
+    )
     add(
         "--output",
         type=Path,

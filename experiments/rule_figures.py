@@ -24,14 +24,14 @@ def cell_text(cell: Mapping[str, Any]) -> str:
 
 
 def times_text(entry: Mapping[str, Any]) -> str:
-    """Say how far two libraries are apart: same, +3.1e-06 or 306 x."""
+    """Say how far two libraries are apart: same, +3.1e-06, 306 x, or "2 apart" where signs differ and sizes do not."""
     if entry["times"] is None:
         return "inf"
     if entry["deviation"] is not None and entry["deviation"] < 1e-12:
         return "same"
-    over = entry["times"] - 1
+    over, apart = entry["times"] - 1, entry["deviation"]
     if over < 0.095:
-        return f"+{over:.1e}"
+        return f"+{over:.1e}" if apart is not None and apart < 2 * over else f"{_number(apart):.2g} apart"
     return f"{entry['times']:.3g} x" if over < 999 else f"{float(f'{over:.2g}'):,.0f} x"
 
 

@@ -30,7 +30,6 @@ def apply_updates(params: PyTree, updates: PyTree) -> PyTree:
     Args:
         params: any pytree of arrays.
         updates: a pytree of the same structure and shapes.
-    Returns: the new parameters, like params.
     Raises: TypeError where structures or shapes differ.
     """
     _check_same_form("updates", updates, "params", params)
@@ -129,8 +128,8 @@ def nesterov(learning_rate: Scalar | Schedule, momentum: Scalar = 0.9) -> optax.
     Differs from: textbooks take the gradient at the look-ahead point, params - learning_rate * momentum * velocity.
     The parameters here are that point, so the gradient is taken where the parameters are.
 
-    Source: Nesterov (1983), in the form of Sutskever et al. (2013), "On the importance of initialization and momentum
-    in deep learning", equations 3 and 4, with the change of variable of Bengio et al. (2013), section 3.5.
+    Source: Nesterov (1983) as in Sutskever et al. (2013), equations 3 and 4, with the change of variable of Bengio et
+    al. (2013), section 3.5, and the learning rate outside the velocity: the same path at a constant rate.
     """
     settings = _hyperparameters(learning_rate=learning_rate, momentum=momentum)
     return optax.GradientTransformation(Partial(_momentum_init), Partial(_nesterov_update, **settings))

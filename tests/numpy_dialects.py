@@ -116,7 +116,7 @@ def as_optax(name):
     return rule
 
 
-# (library, rule) -> the oracle. textbook.nesterov takes its gradients itself: test_textbook_nesterov.py.
+# (library, rule) -> the oracle. textbook.nesterov takes its gradients itself: test_training_extra_args.py.
 DIALECTS = {
     ("torch", "sgd"): as_optax("sgd"),
     ("torch", "momentum"): momentum_dampened,

@@ -47,12 +47,20 @@ def test_every_rule_is_that_of_every_library_installed_here(tmp_path):
         else:
             assert cell["dtype"] == "float64" and cell["deviation"] <= 1e-12, (rule, short, cell)
     # What tells the libraries apart is measured on themselves. At equal settings optax and scikit-learn differ in where
-    # the learning rate stands, seen at g = 1 when it falls to a tenth, and in Adam's eps, seen at the smallest.
+    # the learning rate stands, seen best when it falls to a tenth after a first gradient of 100, and in Adam's eps,
+    # seen best at the smallest gradient.
     drift = results["drift"]
     assert drift["sgd"]["optax/sklearn"]["the same"]["deviation"] == 0
-    expected = {"momentum": (0.9 * (1 - 0.9**50) + 0.01) / (0.01 * (1 - 0.9**51) * 10), "adam": (1 + 0.001**-0.5) / 2}
+    kept = 0.9 ** np.arange(50, -1, -1) * np.r_[100.0, np.ones(50)]  # of each gradient, in the velocity of step 51
+    expected = {"momentum": 10 - 9 * kept[-1] / kept.sum(), "adam": (1 + 0.001**-0.5) / 2}
     for rule, times in expected.items():
         assert drift[rule]["optax/sklearn"]["the same"]["times"] == pytest.approx(times, rel=1e-6)
+    if "missing" not in drift["amsgrad"]["optax/torch"]:
+        # After a gradient of 100 the largest corrected nu is 1e4, and the largest raw one 10, corrected to
+        # 10 / (1 - b2^t): the two part for as long as the run lasts.
+        entry = drift["amsgrad"]["optax/torch"]["the same"]
+        assert entry["step"] == 1000
+        assert entry["times"] == pytest.approx((1e4 * (1 - 0.999**1000) / 10) ** 0.5, rel=1e-6)
     assert (tmp_path / "matrix.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -80,7 +88,7 @@ def test_a_library_that_cannot_be_imported_says_why(tmp_path, monkeypatch):
     ],
 )
 def test_a_wrong_rule_is_seen(rule, wrong, plain_jax):
-    grads, rates = agreement.inputs(agreement.PROBED, seed=0)
+    grads, rates = agreement.inputs(100, seed=0)
     peer = peers.peers()["sklearn"]
     right, _ = agreement.compare(peer, rule, grads, rates)
     assert right["agrees"] and right["deviation"] < 1e-12
@@ -109,7 +117,7 @@ def test_drift_is_how_many_times_the_smaller_update_the_larger_is():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--steps", "99"], "--steps must be at least 100, got 99"),
+        (["--steps", "50"], "--steps must be at least 51, got 50"),
         (["--seed", "-1"], "--seed must be 0 or more, got -1"),
         (["--libraries", "pytorch"], "Did you mean 'torch'?"),
     ],
@@ -118,6 +126,41 @@ def test_bad_arguments_end_before_any_work(arguments, message, tmp_path, capsys)
     assert conformance.main([*arguments, "--output", str(tmp_path / "none")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+def test_an_output_that_is_a_file_is_told_with_the_way_out(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert conformance.main(["--output", str(tmp_path / "file")]) == 2
+    assert "name another folder by --output" in capsys.readouterr().err
+
+
+def drift_of(a, b):
+    """The drift between two libraries of which only updates are known: (steps,) at each rate."""
+    chosen = {"optax": peers.peers()["optax"], "sklearn": peers.peers()["sklearn"]}
+    wide = [
+        {change: np.full((3, 1, 8), np.reshape(u, (3, 1, 1))) for change, u in updates.items()} for updates in (a, b)
+    ]
+    theirs = {
+        ("sgd", short): {(which, change): u for which in ("the same", "own defaults") for change, u in updates.items()}
+        for short, updates in zip(chosen, wide, strict=True)
+    }
+    return agreement.drifts("sgd", chosen, theirs, ["g = 1"])["optax/sklearn"]["the same"]
+
+
+def test_libraries_are_the_same_only_at_every_rate_and_with_their_signs():
+    updates = np.array([1.0, 2.0, 3.0])
+    equal = drift_of({"constant": updates, "falls": updates}, {"constant": updates, "falls": updates})
+    assert equal["deviation"] == 0 and equal["times"] == 1 and rule_figures.times_text(equal) == "same"
+
+    changing = drift_of({"constant": updates, "falls": 1.009 * updates}, {"constant": updates, "falls": updates})
+    assert changing["deviation"] == pytest.approx(0.009) and changing["times"] == pytest.approx(1.009)
+    assert changing["rate"] == "falls" and rule_figures.times_text(changing) == "+9.0e-03"
+
+    opposite = drift_of({"constant": updates}, {"constant": -updates})
+    assert opposite["deviation"] == 2 and rule_figures.times_text(opposite) == "2 apart"
+
+    late = drift_of({"constant": updates}, {"constant": updates * [1, 1, 5]})
+    assert late["times"] == 5 and late["step"] == 3
 
 
 def test_numbers_in_the_tables_are_readable():

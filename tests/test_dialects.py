@@ -253,6 +253,30 @@ def test_torch_refuses_nesterov_without_momentum():
         dialects.torch.nesterov(0.1)
 
 
+@pytest.mark.parametrize(
+    ("made_by", "resumed_by"),
+    [
+        (dialects.torch.momentum(0.1, 0.9), dialects.keras.momentum(0.1, 0.9)),
+        (dialects.keras.nesterov(0.1, 0.9), optimizers.nesterov(0.1, 0.9)),
+        (dialects.sklearn.momentum(0.1), dialects.textbook.momentum(0.1)),
+        (dialects.textbook.momentum(0.1), optimizers.momentum(0.1)),
+        (optimizers.amsgrad(0.1), dialects.torch.amsgrad(0.1)),
+        (dialects.keras.amsgrad(0.1), optimizers.amsgrad(0.1)),
+        (dialects.textbook.amsgrad(0.1), optimizers.amsgrad(0.1)),
+    ],
+)
+def test_a_state_that_means_something_else_is_refused(made_by, resumed_by):
+    def loss(params, x, y, *, key=None):
+        return ((params * x - y) ** 2).mean()
+
+    data = (np.ones((4, 1), np.float32), np.zeros((4, 1), np.float32))
+    first = jaxmlp.fit(loss, jnp.ones((1, 1)), made_by, data, key=jax.random.key(0), epochs=1, batch_size=4)
+    with pytest.raises(ValueError, match="another optimizer"):
+        jaxmlp.fit(
+            loss, first.params, resumed_by, data, key=jax.random.key(0), epochs=1, batch_size=4, state=first.state
+        )
+
+
 def test_a_dialect_drops_into_optax(x64):
     grads = jnp.asarray(random_gradients())
     plain = replay(dialects.torch.rmsprop(0.1), grads)

@@ -33,6 +33,21 @@ def test_the_quadratic_has_condition_number_100_and_the_saddle_a_saddle(x64):
     assert low < 0 < high
 
 
+@pytest.mark.parametrize(
+    ("name", "point", "height"),
+    [
+        ("quadratic", (-2.0, 0.5), 14.5),  # (4 + 100 / 4) / 2
+        ("rosenbrock", (-1.2, 1.0), 24.2),  # 2.2^2 + 100 * 0.44^2
+        ("rosenbrock", (0.0, 1.0), 101.0),
+        ("beale", (1.0, 1.0), 1.5**2 + 2.25**2 + 2.625**2),
+        ("beale", (2.0, -1.0), 2.5**2 + 2.25**2 + 1.375**2),
+        ("saddle", (1.0, 2.0), 2.75),  # 1 / 2 + 9 / 4
+    ],
+)
+def test_each_surface_has_the_heights_done_by_hand(name, point, height):
+    assert LANDSCAPES[name].surface(*point) == pytest.approx(height, rel=1e-14)  # a few roundings
+
+
 def test_a_path_has_arrived_when_it_stays():
     heights = np.ones((5, 4 * HOLD))
     heights[0, 7:] = 0
@@ -75,6 +90,24 @@ def test_the_command_writes_record_paths_and_pictures(tmp_path, monkeypatch, cap
 
 
 def test_too_few_steps_are_refused_before_any_work(tmp_path, capsys):
-    assert landscapes.main(["--steps", "100", "--output", str(tmp_path / "none")]) == 2
-    assert "--steps must be more than 100; got 100" in capsys.readouterr().err.replace(", got", "; got")
+    assert landscapes.main(["--steps", "0", "--output", str(tmp_path / "none")]) == 2
+    assert "--steps must be at least 1, got 0" in capsys.readouterr().err
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize(("steps", "arrives"), [(405, 405), (404, None)])
+def test_a_path_that_arrives_in_the_very_last_step_has_arrived(steps, arrives, tmp_path, monkeypatch):
+    monkeypatch.setattr(landscapes, "RULES", ("sgd",))
+    monkeypatch.setattr(landscapes, "LANDSCAPES", {"quadratic": LANDSCAPES["quadratic"]})
+    assert landscapes.main(["--steps", str(steps), "--output", str(tmp_path)]) == 0
+    outcome = json.loads((tmp_path / "results.json").read_text())["landscapes"]["quadratic"]["runs"]["sgd"]
+    assert outcome["steps"] == arrives
+    with np.load(tmp_path / "paths.npz") as paths:
+        assert len(paths["quadratic/sgd"]) == steps + 1
+    assert (outcome["height"] <= 1e-6) == (arrives is not None)
+
+
+def test_an_output_that_is_a_file_is_told_with_the_way_out(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert landscapes.main(["--output", str(tmp_path / "file")]) == 2
+    assert "name another folder by --output" in capsys.readouterr().err

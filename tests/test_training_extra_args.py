@@ -54,7 +54,8 @@ def test_a_plain_rule_is_bitwise_the_same_with_and_without_extra_arguments():
     # 24 = 2 * 10 + 4: the remainder is a step of its own.
     run = functools.partial(jaxmlp.fit, loss_fn, start(), train=data(), key=jax.random.key(2), epochs=3, batch_size=10)
     a, b = run(optimizer=rule), run(optimizer=as_extra_args(rule))
-    jax.tree.map(np.testing.assert_array_equal, (a.params, a.history), (b.params, b.history))
+    for plain, extra in zip(*(jax.tree.leaves((result.params, result.history)) for result in (a, b)), strict=True):
+        np.testing.assert_array_equal(plain, extra)
 
 
 def test_the_functions_given_are_the_loss_of_the_step_on_its_own_batch_with_its_own_dropout():
@@ -196,6 +197,11 @@ def test_textbook_nesterov_goes_through_jit_vmap_and_grad_and_into_a_chain(x64):
     # Central differences: h^2 / 6 of the third derivative, and 1e-16 / 2e-5 of rounding.
     differences = [(final_loss(rate + 1e-5) - final_loss(rate - 1e-5)) / 2e-5 for rate in rates]
     np.testing.assert_allclose(slopes, differences, rtol=1e-6)
+
+    # Its gradient is its own: what is chained before it has no effect, as its docstring says.
+    before = optax.chain(optax.scale(0.0), dialects.textbook.nesterov(0.1, 0.8))
+    params = jaxmlp.fit(loss_fn, start(), before, train, key=jax.random.key(0), epochs=4, batch_size=24).params
+    np.testing.assert_allclose(loss_fn(params, *train), values[1], rtol=1e-12)
 
     chained = optax.chain(dialects.textbook.nesterov(0.1), optimizers.max_norm(0.5))
     result = jaxmlp.fit(loss_fn, start(), chained, train, key=jax.random.key(0), epochs=3, batch_size=8)

@@ -5,19 +5,23 @@ What keras.optimizers offers besides and is not here: weight_decay, clipping and
 (chain optax's), and the centred RMSprop and RMSprop with momentum, which are other rules.
 """
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 
 from jaxmlp import optimizers
+from jaxmlp.dialects.torch import _amsgrad_init
 from jaxmlp.optimizers import (
+    PyTree,
     Scalar,
     Schedule,
     _adam_init,
-    _amsgrad_init,
+    _full_like,
     _hyperparameters,
     _map_rule,
-    _momentum_init,
     _sqrt,
 )
 
@@ -36,6 +40,13 @@ def sgd(learning_rate: Scalar | Schedule = 0.01) -> optax.GradientTransformation
     Source: keras/src/optimizers/sgd.py.
     """
     return optimizers.sgd(learning_rate)
+
+
+class MomentumRateInsideState(NamedTuple):
+    """What momentum and nesterov carry from step to step."""
+
+    count: jax.Array  # steps taken, int32 scalar
+    velocity: PyTree  # minus the decaying sum of learning_rate * g, each at its own step's rate, like params
 
 
 def momentum(learning_rate: Scalar | Schedule = 0.01, momentum: Scalar = 0.0) -> optax.GradientTransformation:
@@ -58,6 +69,10 @@ def momentum(learning_rate: Scalar | Schedule = 0.01, momentum: Scalar = 0.0) ->
     """
     settings = _hyperparameters(learning_rate=learning_rate, momentum=momentum)
     return optax.GradientTransformation(Partial(_momentum_init), Partial(_momentum_update, **settings))
+
+
+def _momentum_init(params):
+    return MomentumRateInsideState(count=jnp.zeros((), jnp.int32), velocity=_full_like(params, 0.0))
 
 
 def _momentum_update(grads, state, params=None, **hyperparameters):

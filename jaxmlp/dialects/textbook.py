@@ -3,20 +3,25 @@
 Papers and notes give no default learning rate, so it is always an argument. Each rule says whom it follows.
 """
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 
 from jaxmlp import optimizers
+from jaxmlp.dialects.torch import _amsgrad_init
 from jaxmlp.optimizers import (
+    PyTree,
     Scalar,
     Schedule,
-    _amsgrad_init,
+    _full_like,
     _hyperparameters,
     _map_rule,
-    _momentum_init,
     _sqrt,
 )
+from jaxmlp.optimizers import _momentum_init as _nesterov_init
 
 
 def sgd(learning_rate: Scalar | Schedule) -> optax.GradientTransformation:
@@ -33,6 +38,13 @@ def sgd(learning_rate: Scalar | Schedule) -> optax.GradientTransformation:
     Source: Robbins and Monro (1951), "A stochastic approximation method".
     """
     return optimizers.sgd(learning_rate)
+
+
+class MomentumAverageState(NamedTuple):
+    """What momentum carries from step to step."""
+
+    count: jax.Array  # steps taken, int32 scalar
+    velocity: PyTree  # moving average of the gradients, from 0, like params
 
 
 def momentum(learning_rate: Scalar | Schedule, momentum: Scalar = 0.9) -> optax.GradientTransformation:
@@ -56,6 +68,10 @@ def momentum(learning_rate: Scalar | Schedule, momentum: Scalar = 0.9) -> optax.
     return optax.GradientTransformation(Partial(_momentum_init), Partial(_momentum_update, **settings))
 
 
+def _momentum_init(params):
+    return MomentumAverageState(count=jnp.zeros((), jnp.int32), velocity=_full_like(params, 0.0))
+
+
 def _momentum_update(grads, state, params=None, **hyperparameters):
     def rule(g, t, velocity, *, learning_rate, momentum):
         velocity = momentum * velocity + (1 - momentum) * g
@@ -76,17 +92,18 @@ def nesterov(learning_rate: Scalar | Schedule, momentum: Scalar = 0.9) -> optax.
         momentum: share of the velocity kept per step, in [0, 1).
 
     Returns: an optax.GradientTransformationExtraArgs, whose update(grads, state, params, *, grad_fn) takes the gradient
-        itself: grad_fn(params) -> gradient, on the step's batch. grads is not used. fit gives grad_fn.
+        itself: grad_fn(params) -> gradient, on the step's batch. fit gives grad_fn. grads is not used, so that what is
+        chained before this rule, such as clipping or weight decay, has no effect: put it into the loss, or after.
     Raises: ValueError where a hyperparameter is out of its range, or update is called without params and grad_fn.
 
     Differs from: optimizers.nesterov, whose parameters are this one's look-ahead points, and whose gradient is
     therefore the one at its parameters. With a constant learning rate the two paths are one.
 
     Source: Nesterov (1983), in the form of Sutskever et al. (2013), "On the importance of initialization and momentum
-    in deep learning", equations 3 and 4, with their velocity divided by -learning_rate.
+    in deep learning", equations 3 and 4, with the learning rate outside the velocity: the same path at a constant rate.
     """
     settings = _hyperparameters(learning_rate=learning_rate, momentum=momentum)
-    return optax.GradientTransformationExtraArgs(Partial(_momentum_init), Partial(_nesterov_update, **settings))
+    return optax.GradientTransformationExtraArgs(Partial(_nesterov_init), Partial(_nesterov_update, **settings))
 
 
 def _nesterov_update(grads, state, params=None, *, learning_rate, momentum, grad_fn=None, **other_extra_args):
@@ -203,8 +220,8 @@ def amsgrad(
     Differs from: every library, all of which correct both moments for their start; the first step is larger here, by
     (1 - b1) / sqrt(1 - b2) = 3.16 times.
 
-    Source: Reddi, Kale and Kumar (2018), "On the convergence of Adam and beyond", algorithm 2, with the eps that notes
-    add (Ruder 2016, section 4.8).
+    Source: Reddi, Kale and Kumar (2018), "On the convergence of Adam and beyond", algorithm 2; eps added, which it
+    does not have.
     """
     settings = _hyperparameters(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
     return optax.GradientTransformation(Partial(_amsgrad_init), Partial(_amsgrad_update, **settings))

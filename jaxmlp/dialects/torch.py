@@ -5,6 +5,9 @@ besides and is not here: weight_decay (add a penalty to the loss), lr_decay (giv
 loss), and the centred RMSprop and RMSprop with momentum, which are other rules.
 """
 
+from typing import NamedTuple
+
+import jax
 import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
@@ -12,10 +15,11 @@ from jax.tree_util import Partial
 from jaxmlp import optimizers
 from jaxmlp._checks import in_range
 from jaxmlp.optimizers import (
+    PyTree,
     Scalar,
     Schedule,
     _adagrad_init,
-    _amsgrad_init,
+    _full_like,
     _hyperparameters,
     _map_rule,
     _momentum_init,
@@ -187,6 +191,15 @@ def adam(
     return optimizers.adam(learning_rate, b1, b2, eps)
 
 
+class AMSGradRawState(NamedTuple):
+    """What amsgrad carries from step to step here, in Keras and in textbooks; optimizers.amsgrad corrects nu_max."""
+
+    count: jax.Array  # steps taken, int32 scalar
+    mu: PyTree  # moving average of the gradients, like params
+    nu: PyTree  # moving average of the squared gradients, like params
+    nu_max: PyTree  # largest raw nu so far, not corrected for the start, like params
+
+
 def amsgrad(
     learning_rate: Scalar | Schedule = 1e-3, b1: Scalar = 0.9, b2: Scalar = 0.999, eps: Scalar = 1e-8
 ) -> optax.GradientTransformation:
@@ -214,6 +227,11 @@ def amsgrad(
     """
     settings = _hyperparameters(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
     return optax.GradientTransformation(Partial(_amsgrad_init), Partial(_amsgrad_update, **settings))
+
+
+def _amsgrad_init(params):
+    zeros = _full_like(params, 0.0)
+    return AMSGradRawState(count=jnp.zeros((), jnp.int32), mu=zeros, nu=zeros, nu_max=zeros)
 
 
 def _amsgrad_update(grads, state, params=None, **hyperparameters):
