@@ -409,9 +409,9 @@ def _hyperparameters(**values: Scalar | Schedule) -> dict[str, Any]:
     """Check each value's range; wrap a schedule so that it is a pytree without leaves, or with its own."""
     for name, value in values.items():
         if not callable(value):
+            in_range(name, value, 0, 1 if name in {"momentum", "decay", "b1", "b2"} else float("inf"))
             if jnp.ndim(value):
                 raise ValueError(f"{name} must be one number, got shape {jnp.shape(value)}; for several use jax.vmap")
-            in_range(name, value, 0, 1 if name in {"momentum", "decay", "b1", "b2"} else float("inf"))
         elif name != "learning_rate":
             raise TypeError(f"{name} must be a number, got {value!r}; only the learning rate takes a schedule")
     return {n: Partial(v) if callable(v) and not isinstance(v, Partial) else v for n, v in values.items()}

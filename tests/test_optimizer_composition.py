@@ -238,7 +238,8 @@ def test_a_number_out_of_its_range_is_named_with_the_range_and_what_was_received
     for argument in SETTINGS[name]:
         high = 1.0 if argument in {"momentum", "decay", "b1", "b2"} else float("inf")
         for bad in (-0.1, high, float("nan"), np.asarray([0.1, -0.1])):
-            with pytest.raises(ValueError, match=re.escape(f"{argument} must be in [0, {high:g}); got {bad!r}")):
+            received = repr(np.asarray(bad).tolist())
+            with pytest.raises(ValueError, match=re.escape(f"{argument} must be in [0, {high:g}); got {received}")):
                 make(name, **{argument: bad})
 
 
