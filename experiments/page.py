@@ -38,7 +38,6 @@ h3 { margin-bottom: .3rem; }
 figure { margin: 1rem 0; break-inside: avoid; } img { width: 100%; max-width: 46rem; height: auto; display: block; }
 figcaption { color: #444; font-size: .92rem; }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-caption { text-align: left; color: #444; font-size: .92rem; padding-top: .8rem; }
 th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
 .warning { background: #fff4d6; padding: .3rem .6rem; }
@@ -111,18 +110,17 @@ def _source(problem):
 
 
 def _tables(name, problem, summary):
-    tables = []
+    parts = []
     for caption, (headings, rows) in (
         ("", report.result_cells(summary)),
-        (report.time_title(name, problem), report.time_cells(summary)),
+        # Not a <caption>: on a phone that is as wide as the table, which is wider than the screen.
+        (f"<p>{_text(report.time_title(name, problem))}</p>", report.time_cells(summary)),
     ):
         head = "".join(f"<th scope=col>{_text(heading)}</th>" for heading in headings)
         body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        caption = f"<caption>{_text(caption)}</caption>" if caption else ""
-        tables.append(
-            f"<div class=wide><table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
-        )
-    return "".join(tables)
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        parts.append(f"{caption}<div class=wide>{table}</div>")
+    return "".join(parts)
 
 
 def _finding(finding):
