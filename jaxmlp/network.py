@@ -28,7 +28,7 @@ class Network(NamedTuple):
     """A network as two pure, hashable functions; equal settings give equal functions, which recompile nothing."""
 
     init: Callable[[jax.Array], Params]  # key -> params
-    apply: Callable[..., jax.Array]  # (params, x, *, key=None) -> outputs
+    apply: Callable[..., Any]  # (params, x, *, key=None, with_hidden=False) -> outputs, or (outputs, hidden)
 
 
 def mlp(
@@ -58,7 +58,8 @@ def mlp(
     Returns:
         Network(init, apply). init(key) -> params, a tuple of Layer(w, b). apply(params, x, *, key=None) -> outputs:
         x (..., layer_sizes[0]) is cast to the parameters' dtype; outputs (..., layer_sizes[-1]) are logits or
-        regression values. Dropout is drawn from key; without a key nothing is dropped.
+        regression values. Dropout is drawn from key; without a key nothing is dropped. With with_hidden=True apply
+        returns (outputs, hidden), hidden being the activations h of each hidden layer, (..., units), before dropout.
 
     Raises:
         ValueError: a size, a name or a rate is not allowed.
@@ -116,19 +117,23 @@ class _Apply:
     activation: str | activations.Activation
     dropout: tuple[float, ...]
 
-    def __call__(self, params: Params, x: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
+    def __call__(
+        self, params: Params, x: jax.Array, *, key: jax.Array | None = None, with_hidden: bool = False
+    ) -> jax.Array | tuple[jax.Array, tuple[jax.Array, ...]]:
         h = self._checked_input(params, x)
+        hidden = []
         activate = activations.get(self.activation)
         keys = [None] * len(params) if key is None else jax.random.split(key, len(params))
         for index, (layer, rate, layer_key) in enumerate(zip(params, self.dropout, keys, strict=True)):
             if index > 0:
                 h = activate(h)
+                hidden.append(h)
             if rate and layer_key is not None:
                 h = _drop(layer_key, h, rate)
             w, b = layer
             z = h @ w
             h = z + jnp.broadcast_to(b, z.shape)
-        return h
+        return (h, tuple(hidden)) if with_hidden else h
 
     def _checked_input(self, params, x):
         expected = [((m, n), (n,)) for m, n in zip(self.layer_sizes, self.layer_sizes[1:], strict=False)]
