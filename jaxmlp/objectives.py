@@ -1,4 +1,4 @@
-"""From a network's apply to what training needs: one pure loss function, and accuracy."""
+"""From a network's apply to what training needs: one pure loss function, and what is measured on the way."""
 
 import dataclasses
 import inspect
@@ -121,6 +121,63 @@ def accuracy(apply: Apply) -> Accuracy:
     if not callable(apply):
         raise TypeError(f"apply must be a function (params, x) -> outputs, got {apply!r}")
     return Accuracy(apply)
+
+
+@dataclasses.dataclass(frozen=True)
+class DeadUnits:
+    """The share of dead units in each hidden layer of apply, as a function (params, x, y)."""
+
+    apply: Apply
+
+    def __call__(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        _, hidden = self.apply(params, x, with_hidden=True)
+        flat = [h.reshape(-1, h.shape[-1]) for h in hidden]
+        return jnp.stack([jnp.mean((h == h[:1]).all(axis=0).astype(jnp.float32)) for h in flat])
+
+
+def dead_units(apply: Apply) -> DeadUnits:
+    """Build the function that measures which share of each hidden layer is dead.
+
+    A unit is dead if it gives one and the same value for every example: a ReLU that is 0 on all of them, or a sigmoid
+    that is saturated. No gradient of any example passes through such a ReLU, so it does not come back.
+
+    Args:
+        apply: net.apply of a network with a hidden layer, or a function (params, x, *, with_hidden) like it.
+
+    Returns:
+        fn(params, x, y) -> float32 (hidden layers,) in [0, 1], a metric for fit; y is not looked at. Equal arguments
+        give equal, hashable functions.
+
+    Raises:
+        TypeError: apply is not callable or does not give its hidden activations.
+    """
+    if not callable(apply) or "with_hidden" not in inspect.signature(apply).parameters:
+        raise TypeError(
+            f"apply must take with_hidden=True and return (outputs, hidden), as net.apply does; got {apply!r}"
+        )
+    return DeadUnits(apply)
+
+
+def largest_weights(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+    """Measure max |w| of each layer, a metric for fit.
+
+    Args:
+        params: of an mlp. x, y: not looked at.
+
+    Returns: (layers,).
+    """
+    return jnp.stack([jnp.max(jnp.abs(layer.w)) for layer in params])
+
+
+def gradient_norms(step: Any) -> jax.Array:
+    """Measure the Euclidean norm of each layer's gradient, sqrt(sum of g^2 over w and b), a step metric for fit.
+
+    Args:
+        step: a Step; its grads those of an mlp, or any sequence of layers.
+
+    Returns: (layers,).
+    """
+    return jnp.stack([jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(layer))) for layer in step.grads])
 
 
 def takes_key(function: Callable[..., Any]) -> bool:

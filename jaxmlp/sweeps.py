@@ -14,7 +14,19 @@ import numpy as np
 import optax
 
 from jaxmlp._checks import is_concrete, known
-from jaxmlp.training import FitResult, LossFn, Metric, check_arguments, check_count, put_together, run, take_apart
+from jaxmlp.training import (
+    Augment,
+    FitResult,
+    LossFn,
+    Metric,
+    StepMetric,
+    check_arguments,
+    check_count,
+    put_together,
+    run,
+    take_apart,
+    task_of,
+)
 
 PyTree = Any
 Execution = Literal["auto", "threads", "vmap"]
@@ -32,6 +44,10 @@ def sweep(
     batch_size: int,
     validation: tuple[PyTree, PyTree] | None = None,
     metrics: Mapping[str, Metric] | None = None,
+    augment: Augment | None = None,
+    step_metrics: Mapping[str, StepMetric] | None = None,
+    keep_best: bool = False,
+    patience: int | None = None,
     execution: Execution = "auto",
     runs_at_once: int | None = None,
     history_only: bool = False,
@@ -54,7 +70,8 @@ def sweep(
         epochs: passes over the training set of each run, >= 1.
         batch_size: examples per step, in [1, n].
         validation: (x, y), as for fit.
-        metrics: name -> fn(params, x, y) -> scalar, as for fit.
+        metrics: name -> fn(params, x, y) -> array, as for fit.
+        augment, step_metrics, keep_best, patience: as for fit.
         execution: "threads" runs whole runs side by side, each bit for bit what fit alone gives (a factory that builds
             a closure, such as one with optax.chain in it, agrees up to rounding); "vmap" trains them as one vectorised
             program, equal up to rounding. "auto" takes threads on a CPU, where vmap gains nothing, and vmap elsewhere
@@ -79,7 +96,8 @@ def sweep(
     _check_keys(keys)
     params = jax.eval_shape(init_fn, keys[0])
     first = optimizer(**{name: values[0] for name, values in points.items()})
-    check_arguments(loss_fn, params, first, train, keys[0], epochs, batch_size, validation, metrics, None)
+    described = task_of(loss_fn, first, metrics, step_metrics, augment, patience)
+    check_arguments(described, params, train, keys[0], epochs, batch_size, validation, keep_best, None)
 
     shape = (len(next(iter(points.values()))), keys.shape[0])
     concrete = all(is_concrete(leaf) for leaf in jax.tree.leaves((keys, points, train, validation)))
@@ -87,24 +105,28 @@ def sweep(
         raise ValueError('execution="threads" needs concrete arguments; inside jit, vmap or grad leave it "auto"')
     if execution == "auto":
         execution = "threads" if concrete and jax.default_backend() == "cpu" else "vmap"
-    settings = {"epochs": int(epochs), "batch_size": int(batch_size)}
-    task = _Task(loss_fn, init_fn, optimizer, dict(metrics or {}), (train, validation), settings, history_only)
+    settings = {"epochs": int(epochs), "batch_size": int(batch_size), "keep_best": keep_best}
+    shared = _Shared(
+        described._replace(optimizer=None), init_fn, optimizer, (train, validation), settings, history_only
+    )
     launch = _side_by_side if execution == "threads" else _vectorised
     flat_points = {name: jnp.repeat(jnp.asarray(values, float), shape[1]) for name, values in points.items()}
     flat_keys = jnp.concatenate([keys] * shape[0])
-    flat = launch(task, flat_points, flat_keys, runs_at_once, on_run or (lambda done, total: None))
+    flat = launch(shared, flat_points, flat_keys, runs_at_once, on_run or (lambda done, total: None))
     return jax.tree.map(lambda a: a.reshape(shape + a.shape[1:]), flat)
 
 
-class _Task(NamedTuple):
+_SETTINGS = ("epochs", "batch_size", "keep_best")
+
+
+class _Shared(NamedTuple):
     """What all runs of a sweep share."""
 
-    loss_fn: LossFn
+    task: Any  # of training, without its optimizer
     init_fn: Callable[[jax.Array], PyTree]
     optimizer: Callable[..., optax.GradientTransformation]
-    metrics: dict[str, Metric]
     examples: tuple[Any, Any]  # (train, validation)
-    settings: dict[str, int]  # epochs and batch_size
+    settings: dict[str, int]  # the keyword arguments of run, _SETTINGS
     history_only: bool
 
 
@@ -112,10 +134,10 @@ def _kept(result: FitResult, history_only: bool) -> FitResult:
     return result._replace(params=None, state=None) if history_only else result
 
 
-def _side_by_side(task, points, keys, threads, on_run):
+def _side_by_side(shared, points, keys, threads, on_run):
     """Whole runs in Python threads: XLA releases the interpreter while it computes, and one run alone leaves gaps."""
     values = {name: np.asarray(column) for name, column in points.items()}
-    examples = jax.device_put(task.examples)
+    examples = jax.device_put(shared.examples)
     total = keys.shape[0]
     settings = {setting: getattr(jax.config, f"jax_{setting}") for setting in _THREAD_LOCAL}
 
@@ -127,17 +149,17 @@ def _side_by_side(task, points, keys, threads, on_run):
 
     def train(index):
         init_key, fit_key = jax.random.split(keys[index])
-        params, point = task.init_fn(init_key), {name: column[index].item() for name, column in values.items()}
-        built = task.optimizer(**point)
+        params, point = shared.init_fn(init_key), {name: column[index].item() for name, column in values.items()}
+        built = shared.optimizer(**point)
         if any(callable(leaf) for leaf in jax.tree.leaves(built)):
-            result = _run_of_factory(task, point, params, fit_key, examples)
+            result = _run_of_factory(shared, point, params, fit_key, examples)
         else:
-            result = run(task.loss_fn, built, task.metrics, (params, fit_key), *examples, **task.settings)
-        return jax.block_until_ready(_kept(result, task.history_only))
+            result = run(shared.task._replace(optimizer=built), (params, fit_key), *examples, **shared.settings)
+        return jax.block_until_ready(_kept(result, shared.history_only))
 
     # The first run goes alone, so that the threads find the program compiled, unless an earlier sweep has done so.
     results = []
-    signature = _signature(task, settings)
+    signature = _signature(shared, settings)
     if signature not in _compiled_before:
         results = [one(0)]
         on_run(1, total)
@@ -159,12 +181,12 @@ def _side_by_side(task, points, keys, threads, on_run):
 _compiled_before: set[Any] = set()
 
 
-def _signature(task, settings):
+def _signature(shared, settings):
     """What decides whether two sweeps run one program; as with jit, shapes and dtypes count, values do not."""
-    shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), task.examples)
-    _, program = take_apart((task.loss_fn, task.metrics))
-    functions = (task.init_fn, task.optimizer, program, task.history_only)
-    return (functions, str(shapes), tuple(task.settings.items()), str(settings))
+    shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), shared.examples)
+    _, program = take_apart(shared.task)
+    functions = (shared.init_fn, shared.optimizer, program, shared.history_only)
+    return (functions, str(shapes), tuple(shared.settings.items()), str(settings))
 
 
 # What a caller may have set by a context manager, which JAX keeps for each thread apart.
@@ -183,26 +205,26 @@ _THREAD_LOCAL = (
 )
 
 
-def _run_of_factory(task, point, params, key, examples):
+def _run_of_factory(shared, point, params, key, examples):
     """One run whose optimizer is a closure: the numbers go into the program as arguments of the factory."""
-    numbers, program = take_apart((task.loss_fn, task.metrics))
+    numbers, program = take_apart(shared.task)
     point = {name: jnp.asarray(value, float) for name, value in point.items()}
     return _compiled_factory(
-        numbers, point, params, key, examples, program=program, optimizer=task.optimizer, **task.settings
+        numbers, point, params, key, examples, program=program, optimizer=shared.optimizer, **shared.settings
     )
 
 
-@functools.partial(jax.jit, static_argnames=("program", "optimizer", "epochs", "batch_size"))
-def _compiled_factory(numbers, point, params, key, examples, *, program, optimizer, epochs, batch_size):
-    loss_fn, metrics = put_together(numbers, program)
-    return run(loss_fn, optimizer(**point), metrics, (params, key), *examples, epochs=epochs, batch_size=batch_size)
+@functools.partial(jax.jit, static_argnames=("program", "optimizer", *_SETTINGS))
+def _compiled_factory(numbers, point, params, key, examples, *, program, optimizer, **settings):
+    task = put_together(numbers, program)._replace(optimizer=optimizer(**point))
+    return run(task, (params, key), *examples, **settings)
 
 
-def _vectorised(task, points, keys, piece, on_run):
+def _vectorised(shared, points, keys, piece, on_run):
     """Pieces of the population, each one vectorised program; all of one size, so that there is one compile."""
     total = keys.shape[0]
-    numbers, program = take_apart((task.loss_fn, task.metrics))
-    pieces = -(-total // (piece or _runs_that_fit(task)))
+    numbers, program = take_apart(shared.task)
+    pieces = -(-total // (piece or _runs_that_fit(shared)))
     size = -(-total // pieces)
     rows = jnp.arange(pieces * size) % total  # the last piece is filled up with runs that are then dropped
     results = []
@@ -213,12 +235,12 @@ def _vectorised(task, points, keys, piece, on_run):
                 numbers,
                 {name: column[chosen] for name, column in points.items()},
                 keys[chosen],
-                task.examples,
+                shared.examples,
                 program=program,
-                init_fn=task.init_fn,
-                optimizer=task.optimizer,
-                history_only=task.history_only,
-                **task.settings,
+                init_fn=shared.init_fn,
+                optimizer=shared.optimizer,
+                history_only=shared.history_only,
+                **shared.settings,
             )
         )
         if is_concrete(keys):
@@ -227,36 +249,42 @@ def _vectorised(task, points, keys, piece, on_run):
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:total], *results)
 
 
-@functools.partial(jax.jit, static_argnames=("program", "init_fn", "optimizer", "history_only", "epochs", "batch_size"))
+@functools.partial(jax.jit, static_argnames=("program", "init_fn", "optimizer", "history_only", *_SETTINGS))
 def _compiled_piece(numbers, points, keys, examples, *, program, init_fn, optimizer, history_only, **settings):
-    loss_fn, metrics = put_together(numbers, program)
+    task = put_together(numbers, program)
 
     def one(point, key):
         init_key, fit_key = jax.random.split(key)
-        result = run(loss_fn, optimizer(**point), metrics, (init_fn(init_key), fit_key), *examples, **settings)
+        start = (init_fn(init_key), fit_key)
+        result = run(task._replace(optimizer=optimizer(**point)), start, *examples, **settings)
         return _kept(result, history_only)
 
     return jax.vmap(one)(points, keys)
 
 
-def _runs_that_fit(task):
+def _runs_that_fit(shared):
     """Runs whose working memory fills half of what the device has free; all of them where it does not say."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" not in stats:
         return 2**31
     free = stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    return max(1, int(free / 2 // _bytes_per_run(task)))
+    return max(1, int(free / 2 // _bytes_per_run(shared)))
 
 
-def _bytes_per_run(task):
+def _bytes_per_run(shared):
     """An estimate without compiling, from above: every intermediate value of a step and of a validation counts."""
-    (train, validation), batch_size = task.examples, task.settings["batch_size"]
-    params = jax.eval_shape(task.init_fn, jax.eval_shape(lambda: jax.random.key(0)))
+    (train, validation), batch_size = shared.examples, shared.settings["batch_size"]
+    params = jax.eval_shape(shared.init_fn, jax.eval_shape(lambda: jax.random.key(0)))
     batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((batch_size, *jnp.shape(a)[1:]), jnp.result_type(a)), train)
-    step_loss = functools.partial(task.loss_fn, key=jax.random.key(0))
+    step_loss = functools.partial(shared.task.loss_fn, key=jax.random.key(0))
     traced = [jax.make_jaxpr(jax.value_and_grad(step_loss))(params, *batch)]
+    if shared.task.augment is not None:
+        traced += [jax.make_jaxpr(shared.task.augment)(jax.random.key(0), batch[0])]
     if validation is not None:
-        traced += [jax.make_jaxpr(measure)(params, *validation) for measure in (task.loss_fn, *task.metrics.values())]
+        traced += [
+            jax.make_jaxpr(measure)(params, *validation)
+            for measure in (shared.task.loss_fn, *shared.task.metrics.values())
+        ]
     values = [v.aval for program in traced for equation in program.jaxpr.eqns for v in equation.outvars]
     # Parameters, gradients, updates and at most three slots of an optimizer.
     values += 6 * jax.tree.leaves(params)

@@ -1,0 +1,88 @@
+"""What fit and sweep refuse, and how they say so, before anything is compiled."""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+
+from jaxmlp._checks import all_finite
+from jaxmlp.objectives import takes_key
+from jaxmlp.training.results import TrainState
+
+
+def functions(name, given, form):
+    """Return given, a mapping from names to functions or None, as a dict; raise a TypeError where it is neither."""
+    if given is not None and not (isinstance(given, Mapping) and all(map(callable, given.values()))):
+        raise TypeError(f"{name} must be a dict from names to functions {form}, got {given!r}")
+    return dict(given or {})
+
+
+def check_arguments(task, params, train, key, epochs, batch_size, validation, keep_best, state):
+    """Raise a ValueError or TypeError where fit cannot take these arguments; params may be shapes alone."""
+    loss_fn, optimizer = task.loss_fn, task.optimizer
+    if not callable(loss_fn) or not takes_key(loss_fn):
+        raise TypeError(f"loss_fn must be a function (params, x, y, *, key=None) -> scalar, got {loss_fn!r}")
+    if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
+        raise TypeError(f"optimizer must have init and update, e.g. jaxmlp.optimizers.adam(1e-3), got {optimizer!r}")
+    check_count("epochs", epochs)
+    check_count("batch_size", batch_size)
+    n = _check_examples("train", train)
+    if batch_size > n:
+        raise ValueError(f"batch_size must be at most the {n} training examples, got {batch_size}")
+    if validation is not None:
+        _check_examples("validation", validation)
+    if task.metrics and validation is None:
+        raise ValueError(f"metrics {sorted(task.metrics)} are measured on the validation set; give validation=(x, y)")
+    if task.augment is not None and not callable(task.augment):
+        raise TypeError(f"augment must be a function (key, x) -> x, got {task.augment!r}")
+    if task.patience is not None:
+        check_count("patience", task.patience)
+    if (keep_best or task.patience is not None) and validation is None:
+        raise ValueError("keep_best and patience go by the validation loss; give validation=(x, y)")
+    if state is None:
+        _check_key(key)
+    elif not isinstance(state, TrainState):
+        raise TypeError(f"state must be a TrainState, e.g. result.state, got {type(state).__name__}")
+    else:
+        expected = jax.eval_shape(optimizer.init, state.params)
+        if jax.tree.structure(state.opt_state) != jax.tree.structure(expected):
+            raise ValueError(
+                f"state was made by another optimizer: its opt_state is {type(state.opt_state).__name__}, this one's "
+                f"{type(expected).__name__}; go on with the optimizer that made it, or start anew without state"
+            )
+    # An objective knows its labels' range; any other function is taken as it is.
+    check = getattr(loss_fn, "check", None)
+    for examples in (train, validation):
+        if check is not None and examples is not None:
+            check(params if state is None else state.params, *examples)
+
+
+def check_count(name, value):
+    """Raise a TypeError or ValueError unless value is an integer of at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+def _check_examples(name, examples):
+    if not isinstance(examples, tuple | list) or len(examples) != 2:
+        raise TypeError(f"{name} must be a pair (x, y), got {type(examples).__name__}")
+    leaves = jax.tree.leaves(examples)
+    if not all(hasattr(leaf, "shape") for leaf in leaves):
+        raise TypeError(f"{name} must hold arrays; make lists and numbers arrays with numpy.asarray")
+    lengths = sorted({jnp.shape(leaf)[0] if jnp.ndim(leaf) else 0 for leaf in leaves})
+    if len(lengths) != 1 or lengths[0] == 0:
+        shapes = [jnp.shape(leaf) for leaf in leaves]
+        raise ValueError(f"{name} x and y must have the same first axis, of at least one example; got shapes {shapes}")
+    for leaf in leaves:
+        if not all_finite(leaf):
+            raise ValueError(f"{name} holds NaN or infinity; fill or drop those examples first")
+    return lengths[0]
+
+
+def _check_key(key):
+    dtype = getattr(key, "dtype", None)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
+    if dtype is None or not (typed or dtype == jnp.uint32) or key.ndim != (0 if typed else 1):
+        raise TypeError(f"key must be one key of jax.random, e.g. jax.random.key(0), got {key!r}")

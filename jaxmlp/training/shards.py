@@ -1,0 +1,41 @@
+"""Training inside shard_map, where JAX tells values that differ between devices from values that are replicated."""
+
+from typing import Any
+
+import jax
+
+
+def own(params, loss):
+    """Inside shard_map, mark params as differing between the devices between which the loss does. Replicated, they
+    would get the sum of the gradients of all devices, and runs side by side would mix."""
+    if not jax.sharding.get_abstract_mesh().manual_axes:
+        return params
+    kind = jax.eval_shape(loss)
+    return jax.tree.map(lambda p: vary_like(p, kind), params)
+
+
+def scan(body, carry, xs, length) -> Any:
+    """lax.scan that also runs inside shard_map: there the carry must start out varying over the mesh axes that body
+    makes it vary over (fresh zeros, say, meet gradients that differ from device to device)."""
+    if jax.sharding.get_abstract_mesh().manual_axes:
+        carry = _varying(body, carry, jax.tree.map(lambda a: a[0], xs))
+    return jax.lax.scan(body, carry, xs, length=length)
+
+
+def _varying(body, carry, x):
+    while True:
+        grown, _ = jax.eval_shape(body, carry, x)
+        fixed = jax.tree.map(vary_like, carry, grown)
+        if all(jax.tree.leaves(jax.tree.map(lambda a, b: _axes(a) == _axes(b), carry, fixed))):
+            return carry
+        carry = fixed
+
+
+def vary_like(value, like):
+    missing = tuple(sorted(_axes(like) - _axes(value)))
+    return jax.lax.pcast(value, missing, to="varying") if missing else value
+
+
+def _axes(x):
+    kind = (x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)).manual_axis_type
+    return kind.varying if kind is not None else frozenset()
