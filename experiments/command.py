@@ -26,7 +26,7 @@ class Comparison(NamedTuple):
 
     quantity: str  # with its unit, e.g. "test accuracy (%)"
     published: str  # as it was published; "-" where nothing was
-    values: Sequence[float]  # one per seed
+    values: Any  # one per seed, (n,)
     form: str = ".2f"  # how to write mean and interval
 
 
@@ -38,6 +38,7 @@ class Outcome(NamedTuple):
     notes: Sequence[str] = ()  # one line each, below the table
     pictures: Mapping[str, Callable[[], Figure]] = {}  # file name without ending -> what draws it
     tables: Sequence[Table] = ()  # printed before the last one
+    recorded: Callable[[], None] = lambda: None  # called once the record is on disk
 
 
 Experiment = Callable[[argparse.Namespace, Console], Outcome]
@@ -118,7 +119,8 @@ def options(name: str, description: str, *, seeds: int, data: bool = False) -> a
 def progress(console: Console, unit: str = "runs") -> Progress:
     """Build a progress bar that shows what is done, how far it is, and how long it takes."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
+    shown = {"console": console, "transient": True, "disable": not console.is_terminal}
+    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), **shown)
 
 
 def here(comparison: Comparison) -> str:
@@ -147,6 +149,7 @@ def _write(name, command, options, outcome, seconds, console):
         "results": outcome.results,
     }
     record.write(options.output / "results.json", results)
+    outcome.recorded()
     with record.replacing(options.output / "table.md") as temporary:
         temporary.write_text(_markdown(name, outcome), encoding="utf-8")
     for picture, draw in outcome.pictures.items():

@@ -42,7 +42,7 @@ Curves = Mapping[str, np.ndarray]
 
 def learning_curves(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
     """Draw test error and training loss of each choice by epoch, with the range over the seeds."""
-    figure, (error_axes, loss_axes) = _new(2, (6.0, 7.0))
+    figure, (error_axes, loss_axes) = new(2, (6.0, 7.0))
     for optimizer, entry in problem["optimizers"].items():
         label = f"{optimizer} ({entry['chosen']:g})"
         _band(error_axes, _error(curves[f"{optimizer}/final/test_accuracy"], problem, "test"), optimizer, label)
@@ -52,7 +52,7 @@ def learning_curves(name: str, problem: Mapping[str, Any], curves: Curves) -> Fi
     error_axes.set_title(f"{name}: mean of {n} seeds, band from lowest to highest", fontsize=10)
     loss_axes.set(xlabel="epoch", ylabel="training loss (nats per example)")
     for ax in (error_axes, loss_axes):
-        _logarithmic(ax)
+        logarithmic(ax)
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     error_axes.legend(title="optimizer (learning rate)", fontsize=9, title_fontsize=9, frameon=False)
     return figure
@@ -60,7 +60,7 @@ def learning_curves(name: str, problem: Mapping[str, Any], curves: Curves) -> Fi
 
 def sensitivity(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
     """Draw validation error at the end of tuning by learning rate, the choice ringed."""
-    figure, axes = _new(1, (6.0, 4.2))
+    figure, axes = new(1, (6.0, 4.2))
     ax = axes[0]
     for optimizer, entry in problem["optimizers"].items():
         error = _error(entry["tuning"]["validation_accuracy"], problem, "validation")
@@ -71,7 +71,7 @@ def sensitivity(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure
     seeds, epochs = len(problem["tuning_seeds"]), problem["problem"]["tune_epochs"]
     ax.set(xscale="log", xlabel="learning rate (per step)", ylabel="validation error (%)")
     ax.set_title(f"{name}: validation error after {epochs} epochs, {seeds} seeds, choice ringed", fontsize=10)
-    _logarithmic(ax)
+    logarithmic(ax)
     ax.legend(fontsize=9, frameon=False)
     return figure
 
@@ -79,7 +79,7 @@ def sensitivity(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure
 def time_to_target(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
     """Draw, for each target, the epochs and seconds that each choice takes to reach it on the test set."""
     targets = next(iter(problem["optimizers"].values()))["to_target"]
-    figure, axes = _new(len(targets), (6.0, 0.6 + 2.7 * len(targets)))
+    figure, axes = new(len(targets), (6.0, 0.6 + 2.7 * len(targets)))
     optimizers = list(problem["optimizers"])
     measured = "validation and test" if problem["problem"]["keep_validation"] else "test"
     for ax, target in zip(axes, targets, strict=True):
@@ -103,7 +103,7 @@ def time_to_target(name: str, problem: Mapping[str, Any], curves: Curves) -> Fig
 
 def budget(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
     """Draw the expected validation error of the best of k learning rates drawn at random from the grid."""
-    figure, axes = _new(1, (6.0, 4.0))
+    figure, axes = new(1, (6.0, 4.0))
     ax = axes[0]
     for optimizer, entry in problem["optimizers"].items():
         scores = np.asarray(entry["tuning"]["validation_accuracy"], float).mean(axis=1)
@@ -112,7 +112,7 @@ def budget(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
     ax.set(xlabel="learning rates tried, k", ylabel="expected validation error of the best (%)")
     ax.set_title(f"{name}: what a tuning budget buys", fontsize=10)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _logarithmic(ax)
+    logarithmic(ax)
     ax.legend(fontsize=9, frameon=False)
     return figure
 
@@ -120,7 +120,7 @@ def budget(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
 def profile(times: Mapping[str, Mapping[str, float | None]], largest: float = 4.0) -> Figure:
     """Draw the performance profile over all problems and targets."""
     ratios = np.linspace(1, largest, 601)
-    figure, axes = _new(1, (6.0, 3.8))
+    figure, axes = new(1, (6.0, 3.8))
     for optimizer, shares in statistics.performance_profile(times, ratios).items():
         look = {key: value for key, value in LOOKS[optimizer].items() if key != "marker"}
         axes[0].step(ratios, shares, where="post", label=optimizer, **look)
@@ -147,11 +147,24 @@ def save(figure: Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def _new(rows: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axes]]:
+def new(rows: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axes]]:
+    """Make a figure of that many axes, one above the other, in the style of all pictures here; size in inches."""
     # One column: on a phone a picture is as wide as the screen, and its letters must still be read.
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(rows, 1, figsize=size, squeeze=False)
     return figure, list(axes.flat)
+
+
+def logarithmic(ax):
+    """A logarithmic y axis with ticks such as 2, 5, 10, 20, more on a short one; left linear without numbers."""
+    values = np.concatenate([line.get_ydata() for line in ax.lines] or [np.zeros(0)])
+    if not np.any(values[np.isfinite(values)] > 0):
+        return
+    ax.set_yscale("log")
+    low, high = ax.get_ylim()
+    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _band(ax, values, optimizer, label, x=None):
@@ -166,15 +179,3 @@ def _band(ax, values, optimizer, label, x=None):
 def _error(accuracy, problem, part):
     """Error in percent; no error at all is drawn as half an example, which a logarithmic axis can show."""
     return np.maximum(100 * (1 - np.asarray(accuracy, float)), 50 / problem["examples"][part])
-
-
-def _logarithmic(ax):
-    """A logarithmic y axis with ticks such as 2, 5, 10, 20, more on a short one; left linear without numbers."""
-    values = np.concatenate([line.get_ydata() for line in ax.lines] or [np.zeros(0)])
-    if not np.any(values[np.isfinite(values)] > 0):
-        return
-    ax.set_yscale("log")
-    low, high = ax.get_ylim()
-    ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high > 10 * low else (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8)))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.yaxis.set_minor_formatter(NullFormatter())

@@ -3,12 +3,13 @@
 All take and return an array of any shape and floating dtype.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
 
-from jaxmlp._checks import known
+from jaxmlp._checks import in_range, known
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -97,6 +98,35 @@ def step(x: jax.Array) -> jax.Array:
     """
     # A comparison has no derivative, which JAX reads as zero; NaN passes through, so that a diverged run shows.
     return jnp.where(jnp.isnan(x), x, (x >= 0).astype(x.dtype))
+
+
+def steep_sigmoid(steepness: float) -> Activation:
+    """Build the sigmoid 1 / (1 + exp(-steepness x)), whose derivative is steepness s (1 - s) at the value s.
+
+    At steepness 1 it is sigmoid; the steeper it is, the nearer it comes to step.
+
+    Args:
+        steepness: one number, finite and > 0; four times the slope at 0.
+
+    Returns:
+        A function array -> array. Equal steepness gives equal, hashable functions. It takes a number, so it has no
+        place among the names: give the function itself, mlp(..., activation=steep_sigmoid(4.0)).
+
+    Raises:
+        ValueError: steepness is out of its range.
+        TypeError: steepness is not a plain number.
+    """
+    in_range("steepness", steepness, 0, open_low=True)
+    return _SteepSigmoid(float(steepness))
+
+
+# A frozen dataclass rather than a closure: it compares and hashes by its number, which a compiled program is found by.
+@dataclasses.dataclass(frozen=True)
+class _SteepSigmoid:
+    steepness: float
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return jax.nn.sigmoid(self.steepness * x)
 
 
 ACTIVATIONS: dict[str, Activation] = {

@@ -6,6 +6,7 @@ import numpy as np
 import numpy_mlp
 import pytest
 
+import jaxmlp
 from jaxmlp import activations
 
 NAMES = sorted(activations.ACTIVATIONS)
@@ -98,6 +99,54 @@ def test_an_unknown_name_is_answered_with_the_nearest_and_all_known_ones():
 def test_neither_name_nor_function_is_a_type_error(wrong):
     with pytest.raises(TypeError, match="name or a function, got"):
         activations.get(wrong)
+
+
+@pytest.mark.parametrize("steepness", [0.25, 1, 4.0])
+def test_a_steep_sigmoid_has_its_value_and_slope(x64, steepness):
+    steep = activations.steep_sigmoid(steepness)
+    values, slopes = jax.vmap(jax.value_and_grad(steep))(jnp.asarray(GRID))
+    expected = 1 / (1 + np.exp(-steepness * GRID))
+    np.testing.assert_allclose(values, expected, rtol=FLOAT64)
+    # 1 - s, off by 1.1e-16, is as small as exp(-20) = 2e-9 on the grid.
+    np.testing.assert_allclose(slopes, steepness * expected * (1 - expected), rtol=FLOAT64, atol=2e-15)
+    assert float(jax.grad(steep)(jnp.zeros(()))) == steepness / 4
+
+
+@pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16, jnp.float32])
+def test_a_steep_sigmoid_keeps_the_dtype_and_nears_the_step(dtype):
+    x = jnp.array([-1.0, -0.25, 0.25, 1.0], dtype)
+    out = activations.steep_sigmoid(1e3)(x)
+    assert out.dtype == dtype
+    np.testing.assert_array_equal(out, activations.step(x))  # exp(-250) is 0 in all of them
+
+
+def test_steep_sigmoids_of_equal_steepness_are_one_function_and_compile_once(compile_log):
+    assert activations.steep_sigmoid(4) == activations.steep_sigmoid(4.0) != activations.steep_sigmoid(2.0)
+    assert hash(activations.steep_sigmoid(4)) == hash(activations.steep_sigmoid(4.0))
+    x, y = jnp.ones((4, 2)), jnp.ones(4)
+
+    def train():
+        net = jaxmlp.mlp((2, 2, 1), activation=activations.steep_sigmoid(4.0))
+        params = tuple(jaxmlp.Layer(jnp.ones((2, units)), jnp.zeros(units)) for units in (2, 1))
+        loss_fn = jaxmlp.objective(net.apply, "mean_squared_error")
+        settings = {"key": jax.random.key(0), "epochs": 2, "batch_size": 4}
+        return jaxmlp.fit(loss_fn, params, jaxmlp.optimizers.sgd(0.1), (x, y), **settings)
+
+    train()
+    compile_log.clear()
+    train()
+    assert compile_log == []
+
+
+@pytest.mark.parametrize("wrong", [0, -1.0, float("inf"), float("nan")])
+def test_a_steepness_that_is_not_finite_and_positive_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"steepness must be in \(0, inf\); got"):
+        activations.steep_sigmoid(wrong)
+
+
+def test_a_steepness_that_is_no_number_is_a_type_error():
+    with pytest.raises(TypeError, match="steepness must be a real number; got 'steep'"):
+        activations.steep_sigmoid("steep")
 
 
 def assert_agrees(name, z, rtol):

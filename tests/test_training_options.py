@@ -24,7 +24,7 @@ def problem():
 
 
 def run(*, epochs=12, learning_rate=0.03, **options):
-    # Few examples, some with a wrong label: the network soon fits the training part alone, and the validation loss rises.
+    # Few examples, some with a wrong label: soon the network fits those alone, and the validation loss rises.
     net, train, validation = problem()
     options.setdefault("validation", validation)
     options.setdefault("optimizer", optimizers.adam(learning_rate))

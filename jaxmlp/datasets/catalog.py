@@ -9,11 +9,13 @@ from jaxmlp.data import Dataset
 from jaxmlp.datasets.digits import load_digits
 from jaxmlp.datasets.images import FASHION_MNIST, MNIST, load_images
 from jaxmlp.datasets.synthetic import LOGIC_GATES, logic_gate, noisy_line
+from jaxmlp.datasets.titanic import load_titanic
 
 # To add one: a function that returns a Dataset, and a row here. Those on disk take data_dir and mirror.
 _ON_DISK: dict[str, Callable[..., Dataset]] = {
     "mnist": partial(load_images, MNIST),
     "fashion_mnist": partial(load_images, FASHION_MNIST),
+    "titanic": load_titanic,
 }
 _ALWAYS_THERE: dict[str, Callable[[], Dataset]] = {
     "digits": load_digits,
@@ -33,10 +35,13 @@ def load(name: str, *, data_dir: str | os.PathLike[str] | None = None, mirror: s
     3. the network: the files that TFDS registers are fetched, checked against its checksums and prepared, by TFDS
        but without TensorFlow, as 1. Decoded images are kept in the user's cache folder ($XDG_CACHE_HOME/jaxmlp).
 
+    titanic (1,309 passengers, 7 features, a fixed split, missing values filled: see jaxmlp.datasets.titanic) comes from
+    the same places, with OpenML's file phpMYEkMl.csv for the IDX files; jaxmlp.datasets.titanic_table reads it unsplit.
+
     digits, noisy_line and the logic gates are always there; data_dir and mirror mean nothing to them.
 
     Args:
-        name: one of NAMES: digits, mnist, fashion_mnist, noisy_line, and, or, xor, ...
+        name: one of NAMES: digits, mnist, fashion_mnist, titanic, noisy_line, and, or, xor, ...
         data_dir: None: the environment variable TFDS_DATA_DIR, else ~/tensorflow_datasets.
         mirror: base address to fetch from, with the files at <mirror>/<name>/train-images-idx3-ubyte.gz and so on.
             None: the environment variable JAXMLP_MIRROR, else the addresses that TFDS registers.

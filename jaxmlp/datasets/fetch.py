@@ -59,7 +59,7 @@ def fetch(name: str, files: Mapping[str, RegisteredFile], folder: Path, *, mirro
         for filename, file in files.items():
             url = f"{mirror}/{name}/{filename}" if mirror else file.url
             target = folder / filename
-            if not _is_whole(target, file):
+            if not is_whole(target, file):
                 log.info("fetching %s", url)
                 with whole_file(target) as stream:
                     for chunk in _checked_chunks(url, file, way_out):
@@ -70,6 +70,13 @@ def fetch(name: str, files: Mapping[str, RegisteredFile], folder: Path, *, mirro
         raise unavailable(f"cannot write to {target}", error, ANOTHER_FOLDER) from error
 
 
+def is_whole(path: Path, file: RegisteredFile) -> bool:
+    """Tell whether the file at path is there and is the registered one, by size and SHA-256."""
+    if not path.is_file() or path.stat().st_size != file.size:
+        return False
+    return hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
+
+
 def _base_address(mirror: str) -> str:
     if urllib.parse.urlsplit(mirror).scheme not in ("http", "https", "file"):
         raise ValueError(
@@ -77,12 +84,6 @@ def _base_address(mirror: str) -> str:
             f" (from mirror=... or the environment variable {MIRROR_VARIABLE})"
         )
     return mirror.rstrip("/")
-
-
-def _is_whole(path: Path, file: RegisteredFile) -> bool:
-    if not path.is_file() or path.stat().st_size != file.size:
-        return False
-    return hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
 
 
 def _checked_chunks(url: str, file: RegisteredFile, way_out: str) -> Iterator[bytes]:

@@ -58,7 +58,7 @@ def load_images(image_set: ImageSet, *, data_dir: str | os.PathLike[str] | None,
         data_dir: None: the environment variable TFDS_DATA_DIR, else ~/tensorflow_datasets.
         mirror: None: the environment variable JAXMLP_MIRROR, else the addresses that TFDS registers.
     """
-    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    root = tfds_directory.root(data_dir)
     try:
         raw = _from_disk(image_set, root) or _fetched(image_set, root, mirror or os.environ.get(MIRROR_VARIABLE))
     except DatasetUnavailableError:

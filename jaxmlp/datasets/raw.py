@@ -42,12 +42,14 @@ def in_tfds_order(raw: RawImages) -> RawImages:
     TFDS sorts a split by the MD5 of its name and the example's number. With the IDX files put in that order as
     well, the same seed trains on the same batches, wherever the data came from.
     """
-    train = _tfds_order("train", len(raw.train_labels))
-    test = _tfds_order("test", len(raw.test_labels))
+    train = tfds_order("train", len(raw.train_labels))
+    test = tfds_order("test", len(raw.test_labels))
     return RawImages(raw.train_images[train], raw.train_labels[train], raw.test_images[test], raw.test_labels[test])
 
 
-def _tfds_order(split: str, n: int) -> list[int]:
+def tfds_order(split: str, n: int) -> list[int]:
+    """Return the numbers 0 to n - 1 of the examples of a split's file in the order in which TFDS keeps them."""
+
     def digest(index: int) -> bytes:
         return hashlib.md5(f"{split}{index}".encode(), usedforsecurity=False).digest()
 

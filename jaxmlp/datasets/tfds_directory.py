@@ -3,10 +3,11 @@
 import contextlib
 import io
 import json
+import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ _INFO = "dataset_info.json"
 _FORMAT = "array_record"  # the one of TFDS's formats with random access, and readable without TensorFlow
 _INCOMPLETE = "incomplete.jaxmlp."
 _BATCH = 10_000  # examples in memory as PNG at a time
+
+Examples = Sequence[Mapping[str, Any]]
+
+
+def root(data_dir: str | os.PathLike[str] | None) -> Path:
+    """Return the folder of all data sets: data_dir, else what TFDS_DATA_DIR names, else ~/tensorflow_datasets."""
+    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
 def find(folder: Path) -> Path | None:
@@ -52,15 +60,43 @@ def read(directory: Path) -> RawImages:
     """Decode a prepared directory; one that is damaged raises DatasetUnavailableError, whatever its damage."""
     import tensorflow_datasets as tfds
 
+    def gather(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
+        images = np.stack([_decoded(example["image"]) for example in examples])
+        return images, np.array([example["label"] for example in examples], dtype=np.uint8)
+
+    # TFDS would decode a PNG with OpenCV, or without it slowly, and say so; Pillow does it in 25 microseconds.
+    decoders = {"image": tfds.decode.SkipDecoding()}
+    builder = _builder(directory)
+    train, test = (_read_split(builder, split, directory, gather, decoders) for split in ("train", "test"))
+    return RawImages(train[0], train[1], test[0], test[1])
+
+
+def read_columns(directory: Path, columns: Sequence[str]) -> tuple[np.ndarray, ...]:
+    """Return numeric columns (n,) of a prepared table, whose only split is train; damage as in read."""
+
+    def gather(examples: Examples) -> tuple[np.ndarray, ...]:
+        return tuple(np.array([example[column] for example in examples]) for column in columns)
+
+    return _read_split(_builder(directory), "train", directory, gather, None)
+
+
+def _builder(directory: Path) -> Any:
+    import tensorflow_datasets as tfds
+
     try:
-        builder = tfds.builder_from_directory(directory)
+        return tfds.builder_from_directory(directory)
     except Exception as error:  # TFDS and its parsers have no common exception
         raise unavailable(directory / _INFO, error, _way_out(directory)) from error
-    return RawImages(*_read_split(builder, "train", directory), *_read_split(builder, "test", directory))
 
 
-def _read_split(builder: Any, split: str, directory: Path) -> tuple[np.ndarray, np.ndarray]:
-    import tensorflow_datasets as tfds
+def _read_split(
+    builder: Any,
+    split: str,
+    directory: Path,
+    gather: Callable[[Examples], tuple[np.ndarray, ...]],
+    decoders: Mapping[str, Any] | None,
+) -> tuple[np.ndarray, ...]:
+    """Return the arrays that gather makes of the examples, each over the whole split."""
     from array_record.python.array_record_module import ArrayRecordReader
 
     where = directory
@@ -74,14 +110,10 @@ def _read_split(builder: Any, split: str, directory: Path) -> tuple[np.ndarray, 
             if found != length:
                 raise ValueError(f"{found} examples, but {length} by {_INFO}")
         where = where if len(info.filepaths) == 1 else directory / f"*-{split}.*"
-        # TFDS would decode a PNG with OpenCV, or without it slowly, and say so; Pillow does it in 25 microseconds.
-        source = builder.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
-        images, labels = [], []
-        for start in range(0, len(source), _BATCH):
-            examples = source.__getitems__(list(range(start, min(start + _BATCH, len(source)))))
-            images.append(np.stack([_decoded(example["image"]) for example in examples]))
-            labels.append(np.array([example["label"] for example in examples], dtype=np.uint8))
-        return np.concatenate(images), np.concatenate(labels)
+        source = builder.as_data_source(split, decoders=decoders)
+        starts = range(0, len(source), _BATCH)
+        pieces = [gather(source.__getitems__(list(range(i, min(i + _BATCH, len(source)))))) for i in starts]
+        return tuple(np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
     except Exception as error:  # array_record, protobuf and Pillow raise exceptions of many kinds
         raise unavailable(where, error, _way_out(directory)) from error
 
@@ -137,7 +169,7 @@ def registered_files(name: str) -> dict[str, RegisteredFile]:
 
     builder: Any = tfds.builder_cls(name)
     return {
-        url.rpartition("/")[2]: RegisteredFile(url, int(info.size), info.checksum)
+        info.filename or url.rpartition("/")[2]: RegisteredFile(url, int(info.size), info.checksum)
         for url, info in builder.url_infos.items()
     }
 
@@ -163,4 +195,4 @@ def _decoded(png: bytes) -> np.ndarray:
 
 
 def _way_out(directory: Path) -> str:
-    return f"remove or restore {directory}; once removed, it is made again from the network or from IDX files"
+    return f"remove or restore {directory}; once removed, the original files are read or fetched instead"

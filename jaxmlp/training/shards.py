@@ -32,6 +32,7 @@ def _varying(body, carry, x):
 
 
 def vary_like(value, like):
+    """Mark value as differing between the devices between which like does."""
     missing = tuple(sorted(_axes(like) - _axes(value)))
     return jax.lax.pcast(value, missing, to="varying") if missing else value
 

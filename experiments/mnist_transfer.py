@@ -1,0 +1,157 @@
+"""Does what a network learnt on the digits 0 to 4 help it with 5 to 9, of which there are few examples?
+
+A network is trained on the digits 0 to 4 and kept in a file. Networks for 5 to 9 then start from it, with the output
+layer replaced, in three ways: all layers trained, the hidden ones frozen, and, to compare with, from new weights.
+Run: python -m experiments.mnist_transfer --help
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+import jaxmlp
+from experiments import command, statistics, training_figures
+from experiments.command import Comparison, Outcome
+from experiments.seeds import one, train_seeds
+from jaxmlp.data import Examples
+
+LAYER_SIZES = (784, 128, 64, 5)
+LEARNING_RATE = 1e-3  # of Adam
+BATCH_SIZE = 32
+SCRATCH, TUNED, FROZEN = "from new weights", "fine-tuned, all layers", "hidden layers frozen"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    return command.run("mnist_transfer", _experiment, _parser(), arguments)
+
+
+def adam(learning_rate: Any) -> optax.GradientTransformation:
+    """Adam on every layer."""
+    return jaxmlp.optimizers.adam(learning_rate)
+
+
+def adam_on_last(learning_rate: Any) -> optax.GradientTransformation:
+    """Adam on the last layer; the others stay as they are."""
+    rules: Any = {"train": jaxmlp.optimizers.adam(learning_rate), "keep": optax.set_to_zero()}
+    hidden = len(LAYER_SIZES) - 2
+    return optax.multi_transform(rules, ("keep",) * hidden + ("train",))
+
+
+def part_of(examples: Examples, classes: range) -> Examples:
+    """Return the examples of some classes, which are numbered from 0 anew."""
+    x, y = examples
+    chosen = np.isin(y, classes)
+    return x[chosen], y[chosen] - classes.start
+
+
+def _experiment(options, console):
+    dataset = jaxmlp.datasets.load("mnist", data_dir=options.data_dir, mirror=options.mirror)
+    network = jaxmlp.mlp(LAYER_SIZES)
+    loss_fn = jaxmlp.objective(network.apply)
+    measure = jax.jit(jaxmlp.accuracy(network.apply))
+    old_train, old_test = (part_of(part, range(5)) for part in (dataset.train, dataset.test))
+    new_train, new_test = (part_of(part, range(5, 10)) for part in (dataset.train, dataset.test))
+    if min(options.examples) < 5:
+        raise ValueError(f"--examples must be at least 5, one of each digit, got {min(options.examples)}")
+    kept_file = options.output / "digits-0-to-4.safetensors"
+    with command.progress(console, "epochs") as bar:
+        bar.add_task("digits 0 to 4", total=None)
+        key, fit_key = jax.random.split(jax.random.key(1000))
+        first = jaxmlp.fit(
+            loss_fn,
+            network.init(key),
+            adam(LEARNING_RATE),
+            old_train,
+            key=fit_key,
+            epochs=options.epochs,
+            batch_size=128,
+        )
+    options.output.mkdir(parents=True, exist_ok=True)
+    jaxmlp.save(kept_file, first.params, {"digits": "0 to 4"})
+    kept, _ = jaxmlp.load(kept_file, like=first.params)
+
+    def from_kept(key):
+        return (*kept[:-1], network.init(key)[-1])  # the output layer starts anew
+
+    ways = {SCRATCH: (network.init, adam), TUNED: (from_kept, adam), FROZEN: (from_kept, adam_on_last)}
+    accuracy: dict[str, dict[int, np.ndarray]] = {name: {} for name in ways}
+    for count in options.examples:
+        few = _few(new_train, count)
+        # As many steps for each number of examples, so that none is cut short.
+        epochs = max(1, options.steps * BATCH_SIZE // count)
+        for name, (init_fn, optimizer) in ways.items():
+            runs = train_seeds(
+                f"{name}, {count} examples",
+                console,
+                loss_fn,
+                init_fn,
+                optimizer,
+                LEARNING_RATE,
+                few,
+                seeds=options.seeds,
+                epochs=epochs,
+                batch_size=min(BATCH_SIZE, count),
+            )
+            right = [float(measure(one(runs, seed).params, *new_test)) for seed in range(options.seeds)]
+            accuracy[name][count] = 100 * np.asarray(right)
+    comparisons = [
+        Comparison(f"{count} examples of 5 to 9, {name}: test accuracy (%)", "-", accuracy[name][count])
+        for count in options.examples
+        for name in ways
+    ]
+    old_accuracy = 100 * float(measure(kept, *old_test))
+    title = f"Digits 5 to 9 after 0 to 4: 784-128-64-5, {options.seeds} seeds"
+    pictures = {"accuracy": partial(training_figures.by_examples, title, accuracy)}
+    results = {"accuracy_on_0_to_4": old_accuracy, "accuracy": accuracy, "kept": kept_file.name}
+    return Outcome(results, comparisons, _notes(accuracy, old_accuracy, options, kept_file), pictures)
+
+
+def _few(examples, count):
+    """The first count examples, as many of each class as can be."""
+    x, y = examples
+    rank = np.zeros(len(y), int)
+    for label in np.unique(y):
+        rank[y == label] = np.arange(np.sum(y == label))
+    chosen = np.argsort(rank, kind="stable")[:count]
+    return x[chosen], y[chosen]
+
+
+def _notes(accuracy, old_accuracy, options, kept_file):
+    gains = []
+    for count in options.examples:
+        for name in (TUNED, FROZEN):
+            gain = accuracy[name][count] - accuracy[SCRATCH][count]
+            p_value = statistics.paired_p_value(accuracy[name][count], accuracy[SCRATCH][count])
+            told = "told apart" if p_value < 0.05 else "not told apart"
+            gains.append(f"{count} examples, {name}: {gain.mean():+.2f} points ({told})")
+    return [
+        f"The kept network gets {old_accuracy:.2f} % of the digits 0 to 4 right; its weights: {kept_file.name}.",
+        f"Against new weights, paired by seed (t test, 5 %): {'; '.join(gains)}.",
+        f"Every run takes about {options.steps} steps of {BATCH_SIZE} examples, Adam {LEARNING_RATE:g}; the test "
+        "images are measured once, at the end.",
+    ]
+
+
+def _parser():
+    parser = command.options(
+        "mnist_transfer",
+        "Train on the digits 0 to 4, keep the weights, and start networks for 5 to 9 from them: all layers trained, "
+        "or the hidden ones frozen, beside networks from new weights, by number of examples.",
+        seeds=5,
+        data=True,
+    )
+    add = parser.add_argument
+    counts = [20, 100, 500, 2500]
+    add("--examples", type=int, nargs="+", default=counts, metavar="N", help="training images of 5 to 9, at least 5")
+    add("--steps", type=int, default=1500, metavar="N", help="of each run on 5 to 9")
+    add("--epochs", type=int, default=5, metavar="N", help="on the digits 0 to 4")
+    return parser
+
+
+if __name__ == "__main__":
+    command.start(main)
