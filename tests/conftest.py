@@ -40,3 +40,10 @@ def x64():
     """Run the test in float64."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _forget_compiled_programs():
+    """Every compiled program holds memory maps, of which a process may have some 65,000; all tests have more."""
+    yield
+    jax.clear_caches()
