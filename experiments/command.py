@@ -4,6 +4,7 @@ import argparse
 import os
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -41,6 +42,9 @@ class Outcome(NamedTuple):
     recorded: Callable[[], None] = lambda: None  # called once the record is on disk
 
 
+RUNS = "unfinished-runs"  # the folder of finished runs of a command that can go on with them
+_ANYWAY = {"seeds", "output", "data_dir", "mirror", "resume", "choose", "dataset"}  # these change no setting
+
 Experiment = Callable[[argparse.Namespace, Console], Outcome]
 
 
@@ -57,28 +61,55 @@ def run(name: str, experiment: Experiment, parser: argparse.ArgumentParser, argu
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = parser.parse_args(words)
+
+    def body(console):
+        if options.seeds < 1:
+            raise ValueError(f"--seeds must be at least 1, got {options.seeds}")
+        # What cannot be written is told before anything is trained.
+        made = not options.output.exists()
+        options.output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=options.output):
+            pass
+        changed = _changed(parser, options)
+        if changed:
+            console.print(f"Not the published settings: {changed}", highlight=False, soft_wrap=True)
+        started = time.perf_counter()
+        try:
+            outcome = experiment(options, console)
+        finally:
+            if made and not any(options.output.iterdir()):  # refused, or broken off before anything was kept
+                options.output.rmdir()
+        seconds = time.perf_counter() - started
+        if changed:
+            outcome = outcome._replace(notes=[f"Not the published settings: {changed}.", *outcome.notes])
+        _write(name, f"python -m experiments.{name} {shlex.join(words)}".strip(), options, outcome, seconds, console)
+        return 0
+
+    def interrupted():
+        kept = any((options.output / RUNS).glob("*.npz"))
+        return "finished runs are kept; to go on: the same command with --resume" if kept else "no record was written"
+
+    return guarded(body, interrupted)
+
+
+def guarded(body: Callable[[Console], int], interrupted: Callable[[], str] = lambda: "no record was written") -> int:
+    """Call body with a console and return its exit status; tell what a user can mend in one line, with status 2.
+
+    interrupted says what is left of a run that the user broke off.
+    """
     console, errors = Console(), Console(stderr=True)
     if not console.is_terminal:  # a file or a pipe, which can take lines of any length
         console = Console(width=120)
     try:
-        if options.seeds < 1:
-            raise ValueError(f"--seeds must be at least 1, got {options.seeds}")
-        if options.output.exists() and not options.output.is_dir():
-            raise ValueError(f"--output {options.output} is a file; name a folder")
-        started = time.perf_counter()
-        outcome = experiment(options, console)
-        seconds = time.perf_counter() - started
-        command = f"python -m experiments.{name} {shlex.join(words)}".strip()
-        _write(name, command, options, outcome, seconds, console)
+        return body(console)
     # What a user can mend; anything else is a defect and shows its traceback.
     except (ValueError, OSError) as error:
         hint = "" if isinstance(error, ValueError | DatasetUnavailableError) else "; name another folder by --output"
         errors.print(f"error: {error}{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:
-        errors.print("interrupted; nothing was written", style="yellow")
+        errors.print(f"interrupted; {interrupted()}", style="yellow")
         return 130
-    return 0
 
 
 def start(main: Callable[[], int]) -> None:
@@ -129,6 +160,16 @@ def here(comparison: Comparison) -> str:
     if found.n == 1 or not np.isfinite(found.half_width):
         return f"{found.mean:{comparison.form}} (n = {found.n})"
     return f"{found.mean:{comparison.form}} ± {found.half_width:{comparison.form}} (n = {found.n})"
+
+
+def _changed(parser, options):
+    """The options that were given another value than the published one, as text."""
+    found = []
+    for name, value in vars(options).items():
+        default = parser.get_default(name)
+        if name not in _ANYWAY and value != default and default is not None:
+            found.append(f"--{name.replace('_', '-')} {value} (published or ours: {default})")
+    return ", ".join(found)
 
 
 def _write(name, command, options, outcome, seconds, console):

@@ -14,11 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from experiments import agreement, figures, record, rule_figures
+from experiments import agreement, command, figures, record, rule_figures
 from experiments.peers import RULES, peers
 from jaxmlp._checks import known
 
@@ -27,15 +25,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status: 1 where a rule is not what its library computes."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(words)
-    console, errors = Console(), Console(stderr=True)
-    try:
+
+    def body(console):
         results = _run(options, words, console)
-    except (ValueError, OSError) as error:  # what a user can mend; anything else is a defect and shows its traceback
-        hint = "" if isinstance(error, ValueError) else "; name another folder by --output"
-        errors.print(f"error: {error}{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
-        return 2
-    apart = [cell for row in results["matrix"].values() for cell in row.values() if not cell.get("agrees", True)]
-    return 1 if apart else 0
+        cells = [cell for row in results["matrix"].values() for cell in row.values()]
+        return 1 if any(not cell.get("agrees", True) for cell in cells) else 0
+
+    return command.guarded(body)
 
 
 def _run(options, words, console):
@@ -54,7 +50,7 @@ def _run(options, words, console):
     cells = [(rule, short) for rule in RULES for short in chosen if agreement.missing(chosen[short], rule) is None]
     matrix: dict[str, Any] = {rule: {} for rule in RULES}
     theirs = {}
-    with jax.enable_x64(True), _progress(console) as progress:
+    with jax.enable_x64(True), command.progress(console, "cells") as progress:
         bar = progress.add_task("", total=len(cells))
         for rule, short in cells:
             progress.update(bar, description=f"{rule} of {chosen[short].name}")
@@ -148,11 +144,6 @@ def _summary(results, output):
     )
     lines.append(f"  Record and picture: {output}")
     return "\n".join(lines)
-
-
-def _progress(console):
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("cells"))
-    return Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
 
 
 def _parser():

@@ -15,12 +15,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import jaxmlp
-from experiments import figures, record, rule_figures
+from experiments import command, figures, record, rule_figures
 from experiments.peers import RULES
 from experiments.store import save_arrays
 
@@ -72,14 +70,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(words)
-    console, errors = Console(), Console(stderr=True)
-    try:
+
+    def body(console):
         _run(options, words, console)
-    except (ValueError, OSError) as error:  # what a user can mend; anything else is a defect and shows its traceback
-        hint = "" if isinstance(error, ValueError) else "; name another folder by --output"
-        errors.print(f"error: {error}{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
-        return 2
-    return 0
+        return 0
+
+    return command.guarded(body)
 
 
 def descend(landscape: Landscape, rule: str, steps: int) -> tuple[np.ndarray, np.ndarray]:
@@ -139,7 +135,7 @@ def _run(options, words, console):
     options.output.mkdir(parents=True, exist_ok=True)
     runs: dict[str, Any] = {name: {} for name in LANDSCAPES}
     arrays = {}
-    with _progress(console) as progress:
+    with command.progress(console, "runs") as progress:
         bar = progress.add_task("", total=len(LANDSCAPES) * len(RULES))
         for name, landscape in LANDSCAPES.items():
             for rule in RULES:
@@ -203,11 +199,6 @@ def _cell(run):
     if run["steps"] is None:
         return f"never; {run['height']:.1e} ({run['learning_rate']:.2g})"
     return f"{run['steps']} ({run['learning_rate']:.2g}; {run['rates_that_arrive']})"
-
-
-def _progress(console):
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("runs"))
-    return Progress(*columns, TimeElapsedColumn(), console=console, transient=True)
 
 
 def _parser():

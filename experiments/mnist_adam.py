@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
@@ -90,7 +91,7 @@ def _experiment(options, console):
     title = f"784-250-100-10, Adam {options.learning_rate:g}, batch {options.batch_size}, {options.seeds} seeds"
     accuracies = np.asarray(found[PUBLISHED].history.metrics["accuracy"])
     originals = train[0][:8]
-    changes = [np.asarray(changed(jax.random.key(seed), jax.numpy.asarray(originals))) for seed in range(4)]
+    changes = [np.asarray(changed(jax.random.key(seed), jnp.asarray(originals))) for seed in range(4)]
     images = np.concatenate([originals, *changes]) * known.deviation + known.mean
     rows = ("as it is", *(f"variant {number}" for number in range(1, 5)))
     grid = partial(analysis_figures.image_grid, images, (), IMAGE_SHAPE, columns=8, row_names=rows)
@@ -179,11 +180,11 @@ def _notes(analysed, measured, options):
     single, falling = (np.multiply(100, measured[name]["test_accuracy"]) for name in (PUBLISHED, FALLING))
     gain = np.mean(falling) - np.mean(single)
     return [
-        "54,000 images train, 6,000 choose the epoch, the 10,000 test images are looked at once. Standardised by mean "
+        "54,000 images train, 6,000 choose the epoch, the 10,000 test images are choose nothing. Standardised by mean "
         "and deviation of the 54,000; what comes from outside an image is background.",
         f"The published figures are of a single run; single runs here lie between {single.min():.2f} and "
-        f"{single.max():.2f} %. The same training with a rate that falls to 0 along a cosine costs no more and gives "
-        f"{gain:+.2f} points on average.",
+        f"{single.max():.2f} %. The same training with a rate that falls to 0 along a cosine changes their mean by "
+        f"{gain:+.2f} points.",
         "Noise, for the network of seed 0: climbing from it, every class gets an image with a probability of "
         f"{100 * surest.min():.4f} % or more (published: 99.98 % for one digit). Of {noise['n']} images of plain noise "
         f"it calls {100 * noise['share_above']:.1f} % something with more than {100 * noise['threshold']:.0f} %.",

@@ -83,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _experiment(options, console):
+    if options.epochs is not None and options.epochs < 1:
+        raise ValueError(f"--epochs must be at least 1, got {options.epochs}")
     candidates = CANDIDATES[options.dataset]
     names = list(candidates) if options.choose else [CHOSEN[options.dataset]]
     settings = {name: candidates[name] for name in names}
@@ -95,7 +97,7 @@ def _experiment(options, console):
         "data": digest(ProblemData(train, validation, dataset.test)),
         "provenance": record.provenance(),
     }
-    store = RunStore(options.output / "unfinished-runs", plan, resume=options.resume)
+    store = RunStore(options.output / command.RUNS, plan, resume=options.resume)
     on_device = jax.device_put(train)
     found: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in names}
     with command.progress(console, "epochs") as bar:

@@ -36,6 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _experiment(options, console):
+    if not options.learning_rate > 0 or min(options.batch_size, options.epochs) < 1:
+        raise ValueError("--learning-rate must be above 0, --batch-size and --epochs at least 1")
     dataset = jaxmlp.datasets.load("mnist", data_dir=options.data_dir, mirror=options.mirror)
     settings = deep_peers.Settings(LAYER_SIZES, options.epochs, options.batch_size, options.learning_rate)
     # Each a function of the seed that returns seconds, training loss, and predictions on the test set.
@@ -135,7 +137,7 @@ def _comparisons(runs, epochs):
     published_loss = {BY_HAND: "0.038, 0.067 (CuPy)"}
     rows = []
     for name, values in seconds.items():
-        rows.append(Comparison(f"{name}: seconds for {epochs} epochs", published.get(name, "-"), values))
+        rows.append(Comparison(f"{name}: seconds of training", published.get(name, "-"), values))
     for name, values in seconds.items():
         if name != OURS:
             ratios = np.divide(values, seconds[OURS])

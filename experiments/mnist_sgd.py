@@ -20,6 +20,7 @@ from experiments.dissect import dissect
 from experiments.seeds import one, train_seeds
 
 LAYER_SIZES = (784, 128, 10)
+LAST_BATCH = "last mini-batch of the epoch"
 SPIKE = 0.1  # a loss is said to spike where it is more than 10 % above the epoch before
 
 
@@ -129,7 +130,7 @@ def _curves(history) -> dict[str, np.ndarray]:
     return {
         "training, mean of the epoch": np.asarray(history.train_loss),
         "test, after the epoch": np.asarray(history.validation_loss),
-        "last mini-batch of the epoch": np.asarray(history.step_metrics["loss"])[:, :, -1],
+        LAST_BATCH: np.asarray(history.step_metrics["loss"])[:, :, -1],
     }
 
 
@@ -168,15 +169,25 @@ def _notes(history, spikes: dict[str, Spikes], again, options):
         f"{name} {count.spikes} of {count.epochs} (largest rise {100 * count.largest_rise:+.0f} %)"
         for name, count in spikes.items()
     )
+    whole = [count.spikes for name, count in spikes.items() if name != LAST_BATCH]
+    if spikes[LAST_BATCH].spikes and not any(whole) and again < 1.1 and dead.max() < 0.1:
+        verdict = (
+            "So what spikes is the loss of single mini-batches, which differ in difficulty; over all images it never "
+            "does, and the parameters are as before."
+        )
+    elif sum(whole):
+        verdict = "So the network itself gets worse at times; the diagnostics above say how it was then."
+    else:
+        verdict = "So there is nothing to explain in these runs, or the diagnostics do not explain it."
     return [
         f"Spikes, rises of more than {100 * SPIKE:.0f} % from one epoch to the next, over {options.seeds} seeds at "
         f"batch {options.batch_size[0]}: {counted}.",
-        "What spikes is the loss of single mini-batches, which differ in difficulty: a step's loss and its gradient "
-        f"norm go together (correlation {np.mean(together):.2f} from epoch 2 on, mean over the seeds), and the ten "
-        f"steps after an epoch's worst batch have {again:.2f} times the epoch's mean loss: it did the network no harm.",
+        f"From epoch 2 on, a step's loss and its gradient norm have correlation {np.mean(together):.2f} (mean over the "
+        f"seeds), and the ten steps after an epoch's worst batch {again:.2f} times the epoch's mean loss.",
         f"Dead hidden units: {100 * dead[:, -1].mean():.1f} % at the end, at most {100 * dead.max():.1f} % after any "
-        f"epoch; the largest weights grow smoothly, at most {growth[0]:.2f} (hidden) and {growth[1]:.2f} times "
-        "(output) in an epoch. Neither explains a spike.",
+        f"epoch. The largest weights grow at most {growth[0]:.2f} (hidden) and {growth[1]:.2f} times (output) in an "
+        "epoch.",
+        verdict,
         "The published batch size and number of epochs are unknown; --batch-size and --epochs set them.",
     ]
 

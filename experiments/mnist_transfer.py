@@ -56,8 +56,12 @@ def _experiment(options, console):
     measure = jax.jit(jaxmlp.accuracy(network.apply))
     old_train, old_test = (part_of(part, range(5)) for part in (dataset.train, dataset.test))
     new_train, new_test = (part_of(part, range(5, 10)) for part in (dataset.train, dataset.test))
-    if min(options.examples) < 5:
-        raise ValueError(f"--examples must be at least 5, one of each digit, got {min(options.examples)}")
+    if not 5 <= min(options.examples) <= max(options.examples) <= len(new_train[1]):
+        raise ValueError(
+            f"--examples must be from 5, one of each digit, to {len(new_train[1])}, got {options.examples}"
+        )
+    if min(options.steps, options.epochs) < 1:
+        raise ValueError(f"--steps and --epochs must be at least 1, got {options.steps} and {options.epochs}")
     kept_file = options.output / "digits-0-to-4.safetensors"
     with command.progress(console, "epochs") as bar:
         bar.add_task("digits 0 to 4", total=None)
@@ -80,10 +84,13 @@ def _experiment(options, console):
 
     ways = {SCRATCH: (network.init, adam), TUNED: (from_kept, adam), FROZEN: (from_kept, adam_on_last)}
     accuracy: dict[str, dict[int, np.ndarray]] = {name: {} for name in ways}
+    steps = {}
     for count in options.examples:
         few = _few(new_train, count)
-        # As many steps for each number of examples, so that none is cut short.
-        epochs = max(1, options.steps * BATCH_SIZE // count)
+        # About as many steps for each number of examples, so that none is cut short.
+        batch_size = min(BATCH_SIZE, count)
+        epochs = max(1, round(options.steps / -(-count // batch_size)))
+        steps[count] = epochs * -(-count // batch_size)
         for name, (init_fn, optimizer) in ways.items():
             runs = train_seeds(
                 f"{name}, {count} examples",
@@ -95,7 +102,7 @@ def _experiment(options, console):
                 few,
                 seeds=options.seeds,
                 epochs=epochs,
-                batch_size=min(BATCH_SIZE, count),
+                batch_size=batch_size,
             )
             right = [float(measure(one(runs, seed).params, *new_test)) for seed in range(options.seeds)]
             accuracy[name][count] = 100 * np.asarray(right)
@@ -107,8 +114,8 @@ def _experiment(options, console):
     old_accuracy = 100 * float(measure(kept, *old_test))
     title = f"Digits 5 to 9 after 0 to 4: 784-128-64-5, {options.seeds} seeds"
     pictures = {"accuracy": partial(training_figures.by_examples, title, accuracy)}
-    results = {"accuracy_on_0_to_4": old_accuracy, "accuracy": accuracy, "kept": kept_file.name}
-    return Outcome(results, comparisons, _notes(accuracy, old_accuracy, options, kept_file), pictures)
+    results = {"accuracy_on_0_to_4": old_accuracy, "accuracy": accuracy, "steps": steps, "kept": kept_file.name}
+    return Outcome(results, comparisons, _notes(accuracy, old_accuracy, steps, kept_file), pictures)
 
 
 def _few(examples, count):
@@ -121,19 +128,20 @@ def _few(examples, count):
     return x[chosen], y[chosen]
 
 
-def _notes(accuracy, old_accuracy, options, kept_file):
+def _notes(accuracy, old_accuracy, steps, kept_file):
     gains = []
-    for count in options.examples:
+    for count in steps:
         for name in (TUNED, FROZEN):
             gain = accuracy[name][count] - accuracy[SCRATCH][count]
             p_value = statistics.paired_p_value(accuracy[name][count], accuracy[SCRATCH][count])
-            told = "told apart" if p_value < 0.05 else "not told apart"
+            told = "one seed" if np.isnan(p_value) else "told apart" if p_value < 0.05 else "not told apart"
             gains.append(f"{count} examples, {name}: {gain.mean():+.2f} points ({told})")
+    counted = ", ".join(f"{number} for {count} images" for count, number in steps.items())
     return [
         f"The kept network gets {old_accuracy:.2f} % of the digits 0 to 4 right; its weights: {kept_file.name}.",
         f"Against new weights, paired by seed (t test, 5 %): {'; '.join(gains)}.",
-        f"Every run takes about {options.steps} steps of {BATCH_SIZE} examples, Adam {LEARNING_RATE:g}; the test "
-        "images are measured once, at the end.",
+        f"Steps of Adam ({LEARNING_RATE:g}) in each run, of at most {BATCH_SIZE} examples: {counted}. All seeds start "
+        "from one kept network and see one choice of images: the intervals are over new weights and order alone.",
     ]
 
 

@@ -243,11 +243,10 @@ def _rows_used(n_test, survivors):
         f"{missing}"
         for missing in n_test
     ]
+    origin = ""
     if survivors["left out"] == [101] != survivors["filled"]:
-        origin = "The published system tested on 101 survivors, so it seems to have left them out."
-    else:
-        origin = "The published 101 are the survivors after the first 600 complete rows of a Kaggle file (see --csv)."
-    return f"{N_TRAIN} passengers train; {'; '.join(said)}. {origin}"
+        origin = " The published 101 survivors are found in this file where incomplete rows are left out."
+    return f"{N_TRAIN} passengers train; {'; '.join(said)}.{origin}"
 
 
 def _parser():

@@ -159,7 +159,7 @@ def _paired(runs):
 
 
 def _overfitting(runs):
-    """Say of each network whether its test loss rises by 5 % again while its training loss falls.
+    """Say where each network's test loss is lowest, and what it and the training loss are then and at the end.
 
     The losses are means over the seeds and over a fiftieth of the epochs: single epochs jump.
     """
@@ -171,9 +171,8 @@ def _overfitting(runs):
                 np.convolve(found[loss], np.full(width, 1 / width), "valid") for loss in ("train_loss", "test_loss")
             )
             best = int(np.argmin(test))
-            overfits = test[-1] > 1.05 * test[best] and train[-1] < train[best]
             said.append(
-                f"{rule} {'overfits' if overfits else 'does not overfit'} (test loss {test[best]:.3f} by epoch "
-                f"{best + width}, {test[-1]:.3f} at the end; training loss {train[best]:.3f}, {train[-1]:.3f})"
+                f"{rule}: test {test[best]:.3f} by epoch {best + width}, {test[-1]:.3f} at the end; training "
+                f"{train[best]:.3f}, {train[-1]:.3f}"
             )
-        yield f"Incomplete rows {name}: {', '.join(said)}."
+        yield f"Losses, incomplete rows {name}: {'. '.join(said)}."

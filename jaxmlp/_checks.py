@@ -37,6 +37,16 @@ def in_range(name: str, value: object, low: float, high: float = math.inf, *, op
         raise ValueError(f"{name} must be in {'(' if open_low else '['}{low:g}, {high:g}); got {array.tolist()!r}")
 
 
+def unless_zero(strength: Any) -> Any:
+    """Return strength, or None where it is the plain number 0: a term that is left out of the program."""
+    return None if isinstance(strength, int | float) and strength == 0 else strength
+
+
+def at_least_float32(dtype: Any) -> Any:
+    """Return the floating dtype, or float32 in place of a narrower one."""
+    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
+
+
 def all_finite(array: Any) -> bool:
     """Tell whether a floating-point array holds no NaN or infinity; a traced one and other dtypes count as finite."""
     if not is_concrete(array) or not jnp.issubdtype(jnp.result_type(array), jnp.floating):

@@ -7,13 +7,13 @@ strengths, so that another strength compiles nothing.
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from jaxmlp._checks import in_range
+from jaxmlp._checks import at_least_float32, in_range, unless_zero
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -33,7 +33,7 @@ def distort(
 
     new(p) = old(A (p - c) + c + t + d(p))       p: pixel (row, column), c: centre of the image
 
-    A = 1/s [[cos a, -sin a], [sin a, cos a]] [[1, k], [0, 1]],   t two numbers,   d(p) a smooth field
+    A = 1/s [[cos a, -sin a], [sin a, cos a]] [[1, 0], [k, 1]],   t two numbers,   d(p) a smooth field
 
     with, for each image, a uniform in +-rotation, s in 1 +- zoom, k in +-shear, both numbers of t in +-shift, and for
     each of the two directions d = elastic * (Gaussian of standard deviation smoothness convolved with noise uniform in
@@ -43,7 +43,7 @@ def distort(
         image_shape: (height, width) of a row of x.
         rotation: degrees, >= 0.
         zoom: relative change of size, in [0, 1).
-        shear: columns per row, >= 0.
+        shear: columns per row, >= 0: how far an upright line slants.
         shift: pixels, >= 0.
         elastic: strength alpha, in pixels before smoothing, >= 0; 34 with smoothness 4 moves a pixel of a 28 x 28 image
             by 1.3 pixels each way (standard deviation).
@@ -58,16 +58,17 @@ def distort(
         document analysis", section 2.
     """
     for name, value in (("rotation", rotation), ("shear", shear), ("shift", shift), ("elastic", elastic)):
-        in_range(name, value, 0)
-    in_range("zoom", zoom, 0, 1)
-    in_range("smoothness", smoothness, 0, open_low=True)
+        _one_number(name, value, 0)
+    _one_number("zoom", zoom, 0, 1)
+    _one_number("smoothness", smoothness, 0, open_low=True)
+    _one_number("fill", fill, -math.inf, open_low=True)
     return _Distort(
         image_shape=_shape(image_shape),
-        rotation=_unless_zero(rotation),
-        zoom=_unless_zero(zoom),
-        shear=_unless_zero(shear),
-        shift=_unless_zero(shift),
-        elastic=_unless_zero(elastic),
+        rotation=unless_zero(rotation),
+        zoom=unless_zero(zoom),
+        shear=unless_zero(shear),
+        shift=unless_zero(shift),
+        elastic=unless_zero(elastic),
         smoothness=smoothness,
         fill=fill,
     )
@@ -82,9 +83,12 @@ def random_crop(image_shape: tuple[int, int], padding: int, *, fill: Any = 0.0) 
         fill: the value of the padding.
 
     Returns: (key, x) -> x. Equal arguments give equal functions.
-    Raises: ValueError where padding is negative.
+    Raises: ValueError where padding is negative. TypeError where it is no whole number.
     """
+    if isinstance(padding, bool) or not hasattr(padding, "__index__"):
+        raise TypeError(f"padding must be a whole number of pixels, got {padding!r}")
     in_range("padding", padding, 0)
+    _one_number("fill", fill, -math.inf, open_low=True)
     return _RandomCrop(image_shape=_shape(image_shape), padding=int(padding), fill=fill)
 
 
@@ -126,6 +130,11 @@ class _Distort:
     fill: Any
 
     def __call__(self, key: jax.Array, x: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            raise TypeError(f"x must be floating point, such as pixels / 255, got {x.dtype}")
+        # Places are computed in float32 at least: in bfloat16 a column of 20 is known to a tenth of a pixel.
+        dtype, given = at_least_float32(x.dtype), x
+        x = x.astype(dtype)
         images = _images(x, self.image_shape)
         linear_key, shift_key, elastic_key = jax.random.split(key, 3)
         height, width = self.image_shape
@@ -141,7 +150,8 @@ class _Distort:
             bend = self._strength("elastic", x) * self._field(elastic_key, len(images), x.dtype)
             from_row, from_column = from_row + bend[0], from_column + bend[1]
         from_row, from_column = from_row + (height - 1) / 2, from_column + (width - 1) / 2
-        return _resample(images, from_row, from_column, self._strength("fill", x)).reshape(x.shape)
+        new = _resample(images, from_row, from_column, self._strength("fill", x))
+        return new.reshape(given.shape).astype(given.dtype)
 
     def _strength(self, name, x):
         return jnp.asarray(getattr(self, name), x.dtype)
@@ -154,7 +164,7 @@ class _Distort:
         scale = one if self.zoom is None else 1 + jnp.asarray(self.zoom, dtype) * draws[1]
         shear = zero if self.shear is None else jnp.asarray(self.shear, dtype) * draws[2]
         cos, sin = jnp.cos(angle) / scale, jnp.sin(angle) / scale
-        return (cos, cos * shear - sin), (sin, sin * shear + cos)
+        return (cos - sin * shear, -sin), (sin + cos * shear, cos)
 
     def _field(self, key, n, dtype):
         """Smooth noise, (2, n, height, width): G noise G^T, G the Gaussian of each dimension."""
@@ -206,11 +216,11 @@ def _resample(images, rows, columns, fill):
     """Bilinear interpolation of images (n, height, width) at rows and columns, both (n, height, width)."""
     n, height, width = images.shape
     # A border of fill, into which everything outside is drawn, makes every pixel and its neighbours exist.
-    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1)), constant_values=fill).reshape(n, -1)
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1)), constant_values=fill).reshape(n, (height + 2) * (width + 2))
     rows, columns = jnp.clip(rows, -1, height) + 1, jnp.clip(columns, -1, width) + 1
     top, left = jnp.clip(jnp.floor(rows), 0, height), jnp.clip(jnp.floor(columns), 0, width)
     down, right = rows - top, columns - left
-    first = (top.astype(jnp.int32) * (width + 2) + left.astype(jnp.int32)).reshape(n, -1)
+    first = (top.astype(jnp.int32) * (width + 2) + left.astype(jnp.int32)).reshape(n, height * width)
 
     def value(offset):
         taken = jnp.take_along_axis(padded, first + offset, axis=1, mode="promise_in_bounds")
@@ -247,15 +257,17 @@ def _images(x, image_shape):
     height, width = image_shape
     if jnp.ndim(x) != 2 or jnp.shape(x)[1] != height * width:
         raise ValueError(f"x must have shape (n, {height * width}) for images {image_shape}, got {jnp.shape(x)}")
-    return x.reshape(-1, height, width)
+    return x.reshape(x.shape[0], height, width)
 
 
 def _shape(image_shape):
-    shape = tuple(int(size) for size in image_shape)
-    if len(shape) != 2 or min(shape) < 1:
+    shape = tuple(image_shape) if isinstance(image_shape, Sequence) else ()
+    if len(shape) != 2 or not all(hasattr(size, "__index__") and size >= 1 for size in shape):
         raise ValueError(f"image_shape must be (height, width), both at least 1, got {image_shape!r}")
-    return shape
+    return int(shape[0]), int(shape[1])
 
 
-def _unless_zero(strength):
-    return None if isinstance(strength, int | float) and strength == 0 else strength
+def _one_number(name, value, low, high=math.inf, *, open_low=False):
+    in_range(name, value, low, high, open_low=open_low)
+    if jnp.ndim(value):
+        raise ValueError(f"{name} must be one number, got shape {jnp.shape(value)}")

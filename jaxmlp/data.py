@@ -72,7 +72,12 @@ def standardise(x: np.ndarray, moments: Moments) -> np.ndarray:
     Args:
         x: (n, features).
         moments: of the training part, by moments.
+
+    Returns: (n, features).
+    Raises: ValueError where the moments are of another number of features.
     """
+    if np.shape(moments.mean) not in ((), np.shape(x)[1:]):
+        raise ValueError(f"moments are of {np.shape(moments.mean)} features, x has {np.shape(x)[1:]}")
     return (x - moments.mean) / moments.deviation
 
 
@@ -99,14 +104,17 @@ def fill_missing(x: np.ndarray, values: np.ndarray) -> np.ndarray:
         x: (n, features); NaN where a value is missing.
         values: (features,), from the training part, e.g. by medians.
 
+    Returns: (n, features), in the dtype of x.
     Raises: ValueError where values has another length than a row of x.
     """
+    x = _rows(x)
     if np.shape(values) != np.shape(x)[1:]:
         raise ValueError(f"values must have one entry per feature, {np.shape(x)[1:]}, got {np.shape(values)}")
     return np.where(np.isnan(x), values, x).astype(x.dtype)
 
 
 def _rows(x):
+    x = np.asarray(x)
     if np.ndim(x) != 2 or len(x) == 0 or not np.issubdtype(x.dtype, np.floating):
         raise ValueError(f"x must be floating point (n, features) with n >= 1, got {x.dtype} {np.shape(x)}")
     return x

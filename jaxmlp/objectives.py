@@ -2,14 +2,14 @@
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxmlp import losses
-from jaxmlp._checks import in_range
+from jaxmlp._checks import at_least_float32, in_range, unless_zero
 
 Apply = Callable[..., jax.Array]
 
@@ -75,7 +75,7 @@ def objective(
         in_range(name, strength, 0)
         if jnp.ndim(strength):
             raise ValueError(f"{name} must be one number, got shape {jnp.shape(strength)}")
-    return Objective(apply, loss, _unless_zero(l1), _unless_zero(l2))
+    return Objective(apply, loss, unless_zero(l1), unless_zero(l2))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,6 +131,8 @@ class DeadUnits:
 
     def __call__(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         _, hidden = self.apply(params, x, with_hidden=True)
+        if not hidden:
+            raise ValueError("dead_units measures hidden layers, and this network has none")
         flat = [h.reshape(-1, h.shape[-1]) for h in hidden]
         return jnp.stack([jnp.mean((h == h[:1]).all(axis=0).astype(jnp.float32)) for h in flat])
 
@@ -138,8 +140,8 @@ class DeadUnits:
 def dead_units(apply: Apply) -> DeadUnits:
     """Build the function that measures which share of each hidden layer is dead.
 
-    A unit is dead if it gives one and the same value for every example: a ReLU that is 0 on all of them, or a sigmoid
-    that is saturated. No gradient of any example passes through such a ReLU, so it does not come back.
+    A unit is dead if it gives bit for bit the same value for every example, as a ReLU does that is 0 on all of them. No
+    gradient of any example passes through such a ReLU, so it does not come back. Of a single example every unit is.
 
     Args:
         apply: net.apply of a network with a hidden layer, or a function (params, x, *, with_hidden) like it.
@@ -150,8 +152,9 @@ def dead_units(apply: Apply) -> DeadUnits:
 
     Raises:
         TypeError: apply is not callable or does not give its hidden activations.
+        ValueError: the network has no hidden layer; raised when it is measured.
     """
-    if not callable(apply) or "with_hidden" not in inspect.signature(apply).parameters:
+    if not callable(apply) or not _takes(apply, "with_hidden"):
         raise TypeError(
             f"apply must take with_hidden=True and return (outputs, hidden), as net.apply does; got {apply!r}"
         )
@@ -175,19 +178,26 @@ def gradient_norms(step: Any) -> jax.Array:
     Args:
         step: a Step; its grads those of an mlp, or any sequence of layers.
 
-    Returns: (layers,).
+    Returns: (layers,), in float32 at least.
+    Raises: TypeError where the gradients are no sequence of layers.
     """
-    return jnp.stack([jnp.sqrt(sum(jnp.sum(g**2) for g in jax.tree.leaves(layer))) for layer in step.grads])
+    if not isinstance(step.grads, Sequence):
+        kind = type(step.grads).__name__
+        raise TypeError(
+            f"gradient_norms takes gradients in a sequence of layers, got {kind}; write a step metric of own"
+        )
+    layers = [[jnp.asarray(g, at_least_float32(g.dtype)) for g in jax.tree.leaves(one)] for one in step.grads]
+    return jnp.stack([jnp.sqrt(sum(jnp.sum(g**2) for g in layer)) for layer in layers])
 
 
 def takes_key(function: Callable[..., Any]) -> bool:
     """Tell whether function can be called with key=...; True where Python cannot say."""
+    return _takes(function, "key")
+
+
+def _takes(function, name):
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
         return True
-    return "key" in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-
-
-def _unless_zero(strength):
-    return None if isinstance(strength, int | float) and strength == 0 else strength
+    return name in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())

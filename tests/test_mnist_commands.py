@@ -242,7 +242,7 @@ def test_an_interrupted_run_goes_on_where_it_was(images, standard, undissected, 
         (mnist_sgd, ["--epochs", "1"], "--epochs must be at least 2"),
         (mnist_sgd, ["--seeds", "0"], "--seeds must be at least 1"),
         (mnist_adam, ["--rotation", "-1"], "rotation must be in"),
-        (mnist_transfer, ["--examples", "3"], "--examples must be at least 5"),
+        (mnist_transfer, ["--examples", "3"], "--examples must be from 5"),
         (mnist_best, ["--resume"], "nothing to resume"),
     ],
 )

@@ -70,7 +70,7 @@ def test_columns_are_found_by_name_wherever_they_stand(tmp_path):
 @pytest.mark.parametrize(
     ("column", "text", "found"),
     [
-        ("Sex", "Female", "column Sex: 'Female'; write one of male, female, or 'nothing' where it is missing"),
+        ("Sex", "Female", "column Sex: 'Female'; write one of male, female, or leave it empty where it is missing"),
         ("Embarked", "B", "column Embarked: 'B'; write one of C, Q, S"),
         ("Pclass", "0", "column Pclass: '0'; write one of 1, 2, 3"),
         ("Survived", "", "column Survived: ''; write one of 0, 1"),

@@ -188,7 +188,7 @@ def _number(text: str, kind: str, missing: str, where: str) -> float:
         return math.nan
     if kind in _CODES:
         if text not in _CODES[kind]:
-            unless = "" if kind == "survived" else f", or {missing or 'nothing'!r} where it is missing"
+            unless = "" if kind == "survived" else f", or {_left_empty(missing)} where it is missing"
             raise ValueError(f"{where}: {text!r}; write one of {', '.join(_CODES[kind])}{unless}")
         return _CODES[kind][text]
     try:
@@ -197,6 +197,10 @@ def _number(text: str, kind: str, missing: str, where: str) -> float:
         value = math.nan
     if not 0 <= value < math.inf:
         raise ValueError(
-            f"{where}: {text!r}; write a number that is not negative, or {missing or 'nothing'!r} where it is missing"
+            f"{where}: {text!r}; write a number that is not negative, or {_left_empty(missing)} where it is missing"
         )
     return value
+
+
+def _left_empty(missing):
+    return repr(missing) if missing else "leave it empty"

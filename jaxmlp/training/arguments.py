@@ -37,6 +37,8 @@ def check_arguments(task, params, train, key, epochs, batch_size, validation, ke
         raise TypeError(f"augment must be a function (key, x) -> x, got {task.augment!r}")
     if task.patience is not None:
         check_count("patience", task.patience)
+    if not isinstance(keep_best, bool):
+        raise TypeError(f"keep_best must be True or False, got {keep_best!r}")
     if (keep_best or task.patience is not None) and validation is None:
         raise ValueError("keep_best and patience go by the validation loss; give validation=(x, y)")
     if state is None:

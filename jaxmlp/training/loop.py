@@ -169,7 +169,9 @@ def _spare(epoch, state) -> Any:
     state_like, told_like = jax.eval_shape(epoch, state)
 
     def nothing(like):
-        fill = jnp.nan if jnp.issubdtype(like.dtype, jnp.floating) else -1
+        fill = (
+            jnp.nan if jnp.issubdtype(like.dtype, jnp.inexact) else -int(jnp.issubdtype(like.dtype, jnp.signedinteger))
+        )
         return vary_like(jnp.full(like.shape, fill, like.dtype), like)
 
     return jax.tree.map(vary_like, state, state_like), jax.tree.map(nothing, told_like)

@@ -37,7 +37,7 @@ class Step(NamedTuple):
 class History(NamedTuple):
     """What a run reports; the first axis of every array is the epoch.
 
-    Epochs that patience spared are NaN in every array, or -1 where it holds integers.
+    Epochs that patience spared are NaN in every array; -1 where it holds signed integers, 0 where neither is possible.
     """
 
     train_loss: jax.Array  # (epochs,) mean of the step losses weighted by examples, as training went
