@@ -210,6 +210,19 @@ def weights(w: np.ndarray, image_shape: tuple[int, int], *, count: int = 100) ->
     return figure
 
 
+def augmented_grid(originals: np.ndarray, variants: Sequence[np.ndarray], image_shape: tuple[int, int]) -> Figure:
+    """Draw images in the first row and, row by row beneath, what augmentation made of them.
+
+    Args:
+        originals: (n, height * width), pixels in [0, 1].
+        variants: each like originals.
+        image_shape: (height, width).
+    """
+    names = ("as it is", *(f"variant {number}" for number in range(1, len(variants) + 1)))
+    images, title = np.concatenate([originals, *variants]), "Training images and what augmentation makes of them"
+    return image_grid(images, (), image_shape, columns=len(originals), row_names=names, title=title)
+
+
 def image_grid(
     images: np.ndarray,
     titles: Sequence[str],

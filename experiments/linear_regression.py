@@ -190,8 +190,8 @@ def _notes(problems, published, found, options):
     ends = [f"{rule} ({inputs} x)" for inputs in INPUTS for rule in RULES if found[inputs][rule]["at_end_of_grid"]]
     notes.append(
         f"Learning rates: of {len(RATES)} from {RATES[0]:g} to {RATES[-1]:g}, eight to a factor of ten, the one "
-        f"whose worst loss in the last {SETTLED} of {options.steps} steps is least, mean over the seeds"
-        + (f"; at an end of the grid: {', '.join(ends)}." if ends else ".")
+        f"whose worst loss in the last {min(SETTLED, options.steps)} of {options.steps} steps is least, averaged over "
+        "the seeds" + (f"; at an end of the grid: {', '.join(ends)}." if ends else ".")
     )
     return notes
 

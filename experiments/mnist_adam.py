@@ -92,12 +92,10 @@ def _experiment(options, console):
     accuracies = np.asarray(found[PUBLISHED].history.metrics["accuracy"])
     originals = train[0][:8]
     changes = [np.asarray(changed(jax.random.key(seed), jnp.asarray(originals))) for seed in range(4)]
-    images = np.concatenate([originals, *changes]) * known.deviation + known.mean
-    rows = ("as it is", *(f"variant {number}" for number in range(1, 5)))
-    grid = partial(analysis_figures.image_grid, images, (), IMAGE_SHAPE, columns=8, row_names=rows)
+    originals, *changes = (images * known.deviation + known.mean for images in (originals, *changes))
     pictures = {
         "losses": partial(training_figures.losses, title, curves, accuracies, part="validation"),
-        "augmented": partial(grid, title="Training images and what augmentation makes of them"),
+        "augmented": partial(analysis_figures.augmented_grid, originals, changes, IMAGE_SHAPE),
         **pictures,
     }
     parameters = sum(layer.w.size + layer.b.size for layer in best.params)
@@ -180,7 +178,7 @@ def _notes(analysed, measured, options):
     single, falling = (np.multiply(100, measured[name]["test_accuracy"]) for name in (PUBLISHED, FALLING))
     gain = np.mean(falling) - np.mean(single)
     return [
-        "54,000 images train, 6,000 choose the epoch, the 10,000 test images are choose nothing. Standardised by mean "
+        "54,000 images train, 6,000 choose the epoch, the 10,000 test images choose nothing. Standardised by mean "
         "and deviation of the 54,000; what comes from outside an image is background.",
         f"The published figures are of a single run; single runs here lie between {single.min():.2f} and "
         f"{single.max():.2f} %. The same training with a rate that falls to 0 along a cosine changes their mean by "

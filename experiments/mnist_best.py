@@ -174,13 +174,11 @@ def _outcome(options, settings, found, dataset, store):
     title = f"{options.dataset}: {sizes}, {chosen}, {options.seeds} seeds"
     accuracies = np.stack([run["validation_accuracy"] for run in runs])
     analysed, pictures = dissect(apply, _params(runs[0], setting), dataset.test, dataset.class_names, IMAGE_SHAPE)
-    originals = jnp.asarray(dataset.train[0][:8])
-    changes = [setting.augmentation()(jax.random.key(seed), originals) for seed in range(4)]
-    rows = ("as it is", *(f"variant {number}" for number in range(1, 5)))
-    grid = partial(analysis_figures.image_grid, np.concatenate([originals, *changes]), (), IMAGE_SHAPE, columns=8)
+    originals, change = dataset.train[0][:8], setting.augmentation()
+    changes = [np.asarray(change(jax.random.key(seed), jnp.asarray(originals))) for seed in range(4)]
     pictures = {
         "losses": partial(training_figures.losses, title, curves, accuracies, part="validation"),
-        "augmented": partial(grid, row_names=rows, title="Training images and what augmentation makes of them"),
+        "augmented": partial(analysis_figures.augmented_grid, originals, changes, IMAGE_SHAPE),
         **pictures,
     }
     kept = (*_CURVES, "seconds")

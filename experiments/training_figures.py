@@ -105,7 +105,8 @@ def diagnostics(title: str, history: Any) -> Figure:
     weights = np.asarray(history.metrics["largest_weights"])
     for layer in range(weights.shape[-1]):
         _lines(weight_axes, weights[..., layer], f"layer {layer + 1}", layer)
-    weight_axes.set(ylabel="largest |weight|", ylim=(0, None))
+    top = float(np.max(weights[np.isfinite(weights)], initial=0.1))
+    weight_axes.set(ylabel="largest |weight|", ylim=(0, 1.3 * top))  # room for the legend
     dead = np.asarray(history.metrics["dead_units"])
     for layer in range(dead.shape[-1]):
         _lines(dead_axes, 100 * dead[..., layer], f"hidden layer {layer + 1}", layer)
