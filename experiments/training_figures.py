@@ -1,5 +1,6 @@
 """Pictures of training runs over several seeds: losses, accuracy, and what the diagnostics say."""
 
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,7 +28,7 @@ def losses(title: str, curves: Mapping[str, np.ndarray], accuracy: np.ndarray, *
         _lines(loss_axes, values, name, index)
     loss_axes.set(ylabel="loss (nats per example)")
     logarithmic(loss_axes)
-    loss_axes.set_title(f"{title}; thin: seeds, thick: mean", fontsize=10)
+    _title(loss_axes, f"{title}; thin: seeds, thick: mean")
     loss_axes.legend(fontsize=9, frameon=False)
     _lines(accuracy_axes, 100 * accuracy, part, 0)
     accuracy_axes.set(xlabel="epoch", ylabel=f"{part} accuracy (%)")
@@ -44,7 +45,7 @@ def accuracies(title: str, curves: Mapping[str, np.ndarray]) -> Figure:
     for index, (name, values) in enumerate(curves.items()):
         _lines(ax, 100 * values, name, index)
     ax.set(xlabel="epoch", ylabel="test accuracy (%)")
-    ax.set_title(f"{title}; thin: seeds, thick: mean", fontsize=10)
+    _title(ax, f"{title}; thin: seeds, thick: mean")
     ax.legend(fontsize=9, frameon=False)
     return figure
 
@@ -65,7 +66,7 @@ def by_examples(title: str, accuracy: Mapping[str, Mapping[int, np.ndarray]]) ->
     ax.set_xticks(list(next(iter(accuracy.values()))), [str(count) for count in next(iter(accuracy.values()))])
     ax.minorticks_off()
     ax.set_ylim(bottom=0)
-    ax.set_title(f"{title}; dots: seeds, line: mean", fontsize=10)
+    _title(ax, f"{title}; dots: seeds, line: mean")
     ax.legend(fontsize=9, frameon=False)
     return figure
 
@@ -82,7 +83,7 @@ def times(title: str, seconds: Mapping[str, Any]) -> Figure:
         ax.plot(np.median(values), row, "|", color=_COLOURS[0], ms=20, mew=2)
     ax.set(yticks=range(len(seconds)), yticklabels=list(seconds), xlabel="seconds of training", xlim=(0, None))
     ax.set_ylim(len(seconds) - 0.5, -0.5)
-    ax.set_title(f"{title}; bar: median", fontsize=10)
+    _title(ax, f"{title}; bar: median")
     return figure
 
 
@@ -101,7 +102,7 @@ def diagnostics(title: str, history: Any) -> Figure:
     norm_axes.set(ylabel="gradient norm of a step")
     logarithmic(norm_axes)
     norm_axes.set_ylim(top=1.8 * norm_axes.get_ylim()[1])  # room for the legend
-    norm_axes.set_title(f"{title}; thin: seeds, thick: mean", fontsize=10)
+    _title(norm_axes, f"{title}; thin: seeds, thick: mean")
     weights = np.asarray(history.metrics["largest_weights"])
     for layer in range(weights.shape[-1]):
         _lines(weight_axes, weights[..., layer], f"layer {layer + 1}", layer)
@@ -114,6 +115,10 @@ def diagnostics(title: str, history: Any) -> Figure:
     for ax in (norm_axes, weight_axes, dead_axes):
         ax.legend(fontsize=9, frameon=False, ncols=2, loc="upper right")
     return figure
+
+
+def _title(ax: Axes, text: str) -> None:
+    ax.set_title(textwrap.fill(text, 60), fontsize=10)
 
 
 def _lines(ax: Axes, values: np.ndarray, label: str, index: int, style: str | None = None) -> None:
