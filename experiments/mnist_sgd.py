@@ -99,9 +99,8 @@ def _experiment(options, console):
             "scores": [score._asdict() for score in scores],
         }
     first = found[options.batch_size[0]]
-    curves, spikes = _curves(first.history), {}
-    for name, losses in curves.items():
-        spikes[name] = count_spikes(losses)
+    curves = _curves(first.history)
+    spikes = {name: count_spikes(losses) for name, losses in curves.items()}
     again = after_the_worst_batch(np.asarray(first.history.step_metrics["loss"]))
     analysed, pictures = dissect(
         network.apply, one(first, 0).params, dataset.test, dataset.class_names, dataset.image_shape

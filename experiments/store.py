@@ -36,7 +36,7 @@ class RunStore:
         if resume:
             self._check_same(plan)
             return
-        if any(folder.glob("*.npz")):
+        if folder.is_dir() and any(path.name != "plan.json" for path in folder.iterdir()):
             raise ValueError(
                 f"{folder} holds an unfinished run; add --resume to go on with it, name another --output, or delete "
                 "the folder to start anew"

@@ -17,7 +17,7 @@ def problem(dtype=np.float32):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(50, 5)).astype(dtype), rng.integers(0, 3, 50)
     net = jaxmlp.mlp((5, 7, 3), dropout=0.2, dtype=dtype)
-    options = {"epochs": 3, "batch_size": 16, "validation": (x, y), "metrics": {"accuracy": jaxmlp.accuracy(net.apply)}}
+    options = {"epochs": 3, "batch_size": 25, "validation": (x, y), "metrics": {"accuracy": jaxmlp.accuracy(net.apply)}}
     return net, jaxmlp.objective(net.apply, l2=1e-4), (x, y), options
 
 

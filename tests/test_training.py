@@ -185,15 +185,15 @@ def test_another_learning_rate_penalty_or_rebuilt_objective_compiles_nothing(com
 
 def test_runs_under_jit_and_under_vmap_over_learning_rates_and_keys():
     rates, keys = jnp.array([0.01, 0.1]), jax.random.split(jax.random.key(3), 2)
-    alone = [run(optimizers.adam(rate)) for rate in (0.01, 0.1)]
-    jitted = jax.jit(lambda rate: run(optimizers.adam(rate)))(0.01)
-    # The same float32 operations fused differently, 16 steps of Adam: 1e-5.
+    alone = [run(optimizers.adam(rate), batch_size=25) for rate in (0.01, 0.1)]
+    jitted = jax.jit(lambda rate: run(optimizers.adam(rate), batch_size=25))(0.01)
+    # The same float32 operations fused differently, 8 steps of Adam: 1e-5.
     assert_close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
     assert_close(jitted.history.train_loss, alone[0].history.train_loss)
-    mapped = jax.vmap(lambda rate: run(optimizers.adam(rate)))(rates)
+    mapped = jax.vmap(lambda rate: run(optimizers.adam(rate), batch_size=25))(rates)
     assert_close(mapped.history.train_loss, [result.history.train_loss for result in alone])
-    by_key = jax.vmap(lambda key: run(optimizers.adam(0.01), key=key))(keys)
-    assert_close(by_key.params[0].w[1], run(optimizers.adam(0.01), key=keys[1]).params[0].w)
+    by_key = jax.vmap(lambda key: run(optimizers.adam(0.01), batch_size=25, key=key))(keys)
+    assert_close(by_key.params[0].w[1], run(optimizers.adam(0.01), batch_size=25, key=keys[1]).params[0].w)
 
 
 @pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "amsgrad"])
@@ -203,7 +203,8 @@ def test_the_gradient_through_a_whole_run_is_the_slope_of_its_result(name, x64):
 
     def final_loss(learning_rate):
         optimizer = getattr(optimizers, name)(learning_rate)
-        return run(optimizer, net=net, data=train, epochs=2, validation=None, metrics={}).history.train_loss[-1]
+        options = {"net": net, "data": train, "epochs": 2, "batch_size": 25, "validation": None, "metrics": {}}
+        return run(optimizer, **options).history.train_loss[-1]
 
     # The first input is always 0: its weights have zero gradients, where roots of second moments have infinite slopes.
     slope = jax.grad(final_loss)(0.02)
@@ -218,10 +219,10 @@ def test_shard_map_over_keys_gives_each_run_as_alone():
     net = jaxmlp.mlp((FEATURES, 7, CLASSES), dropout=0.3)
     mesh = jax.make_mesh((2,), ("runs",), axis_types=(jax.sharding.AxisType.Auto,))
     spec = jax.sharding.PartitionSpec("runs")
-    population = jax.vmap(lambda key: run(optimizers.adam(0.01), net=net, key=key))
+    population = jax.vmap(lambda key: run(optimizers.adam(0.01), net=net, batch_size=25, key=key))
     sharded = jax.jit(jax.shard_map(population, mesh=mesh, in_specs=spec, out_specs=spec))(keys)
     for index, key in enumerate(keys):
-        alone = run(optimizers.adam(0.01), net=net, key=key)
+        alone = run(optimizers.adam(0.01), net=net, batch_size=25, key=key)
         np.testing.assert_allclose(sharded.history.train_loss[index], alone.history.train_loss, rtol=1e-5)
 
 
