@@ -1,1 +1,1 @@
-"""Runnable experiments over jaxmlp: python -m experiments.NAME."""
+"""Commands over jaxmlp: python -m experiments lists them, python -m experiments.NAME runs one."""

@@ -14,10 +14,11 @@ import numpy as np
 import optax
 
 import jaxmlp
-from experiments import analysis_figures, command, training_figures
-from experiments.command import Comparison, Outcome
-from experiments.dissect import dissect
-from experiments.seeds import one, train_seeds
+from experiments.common import command, training_figures
+from experiments.common.analysis import figures
+from experiments.common.analysis.dissect import dissect
+from experiments.common.command import Comparison, Outcome
+from experiments.common.seeds import one, train_seeds
 from jaxmlp import augment, data
 
 LAYER_SIZES = (784, 250, 100, 10)
@@ -95,7 +96,7 @@ def _experiment(options, console):
     originals, *changes = (images * known.deviation + known.mean for images in (originals, *changes))
     pictures = {
         "losses": partial(training_figures.losses, title, curves, accuracies, part="validation"),
-        "augmented": partial(analysis_figures.augmented_grid, originals, changes, IMAGE_SHAPE),
+        "augmented": partial(figures.augmented_grid, originals, changes, IMAGE_SHAPE),
         **pictures,
     }
     parameters = sum(layer.w.size + layer.b.size for layer in best.params)
@@ -143,8 +144,8 @@ def _seconds_per_epoch(loss_fn, network, train, change, settings, options, epoch
 
 def _comparisons(measured, seconds, parameters):
     rows = [Comparison("parameters", "222360", [parameters], ".0f")]
-    figures = {name: ("0.052", "98.37") if name == PUBLISHED else ("-", "-") for name in measured}
-    for name, (loss, accuracy) in figures.items():
+    published = {name: ("0.052", "98.37") if name == PUBLISHED else ("-", "-") for name in measured}
+    for name, (loss, accuracy) in published.items():
         percent = np.multiply(100, measured[name]["test_accuracy"])
         rows += [
             Comparison(f"{name}: test accuracy (%)", accuracy, percent),

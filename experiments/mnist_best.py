@@ -18,12 +18,14 @@ import optax
 from rich.table import Table
 
 import jaxmlp
-from experiments import analysis_figures, command, record, training_figures
-from experiments.command import Comparison, Outcome
-from experiments.dissect import dissect
-from experiments.problems import ProblemData, digest
-from experiments.store import RunStore
+from experiments.common import command, training_figures
+from experiments.common.analysis import figures
+from experiments.common.analysis.dissect import dissect
+from experiments.common.command import Comparison, Outcome
 from jaxmlp import augment, data
+from jaxmlp.comparison import record
+from jaxmlp.comparison.problems import ProblemData, digest
+from jaxmlp.comparison.store import RunStore
 
 VALIDATION_COUNT = 6_000
 IMAGE_SHAPE = (28, 28)
@@ -178,7 +180,7 @@ def _outcome(options, settings, found, dataset, store):
     changes = [np.asarray(change(jax.random.key(seed), jnp.asarray(originals))) for seed in range(4)]
     pictures = {
         "losses": partial(training_figures.losses, title, curves, accuracies, part="validation"),
-        "augmented": partial(analysis_figures.augmented_grid, originals, changes, IMAGE_SHAPE),
+        "augmented": partial(figures.augmented_grid, originals, changes, IMAGE_SHAPE),
         **pictures,
     }
     kept = (*_CURVES, "seconds")

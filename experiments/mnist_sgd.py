@@ -14,10 +14,11 @@ import jax
 import numpy as np
 
 import jaxmlp
-from experiments import analysis, command, training_figures
-from experiments.command import Comparison, Outcome
-from experiments.dissect import dissect
-from experiments.seeds import one, train_seeds
+from experiments.common import command, training_figures
+from experiments.common.analysis import measures
+from experiments.common.analysis.dissect import dissect
+from experiments.common.command import Comparison, Outcome
+from experiments.common.seeds import one, train_seeds
 
 LAYER_SIZES = (784, 128, 10)
 LAST_BATCH = "last mini-batch of the epoch"
@@ -122,7 +123,7 @@ def _loss(step):
 
 def _scores(network, run, dataset):
     x, y = dataset.test
-    return analysis.scores(np.asarray(network.apply(run.params, x)), y, dataset.class_names)
+    return measures.scores(np.asarray(network.apply(run.params, x)), y, dataset.class_names)
 
 
 def _curves(history) -> dict[str, np.ndarray]:

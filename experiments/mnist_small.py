@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxmlp
-from experiments import command, statistics, training_figures
-from experiments.command import Comparison, Outcome
-from experiments.dissect import dissect
-from experiments.seeds import one, train_seeds
+from experiments.common import command, training_figures
+from experiments.common.analysis.dissect import dissect
+from experiments.common.command import Comparison, Outcome
+from experiments.common.seeds import one, train_seeds
+from jaxmlp.comparison import statistics
 
 LAYER_SIZES = (784, 32, 10)
 

@@ -14,9 +14,10 @@ import numpy as np
 import optax
 
 import jaxmlp
-from experiments import command, statistics, training_figures
-from experiments.command import Comparison, Outcome
-from experiments.seeds import one, train_seeds
+from experiments.common import command, training_figures
+from experiments.common.command import Comparison, Outcome
+from experiments.common.seeds import one, train_seeds
+from jaxmlp.comparison import statistics
 from jaxmlp.data import Examples
 
 LAYER_SIZES = (784, 128, 64, 5)

@@ -1,0 +1,209 @@
+"""The experiment and its command line."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from experiments.common.command import Comparison, Outcome, here, options, progress, run
+from experiments.conformance.peers import RULES
+from experiments.linear_regression import figures
+from experiments.linear_regression.descent import (
+    TARGET,
+    arrivals,
+    closed_form,
+    condition_number,
+    descend,
+    implied_rate,
+    problem,
+    raw_line,
+    steps_along_slow_direction,
+)
+from jaxmlp.datasets import noisy_line
+
+NAME = "linear_regression"
+PUBLISHED = (1933.30, 10.81)  # slope and intercept
+RATES = 10 ** (np.arange(-64, 49) / 8)  # 1e-8 to 1e6, eight to a factor of ten
+# A rate is judged by its worst loss of so many last steps: by the very last alone, one that swings wildly about the
+# line would win where it happens to pass it.
+SETTLED = 10
+INPUTS = ("raw", "standardised")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    return run(NAME, _experiment, _parser(), arguments)
+
+
+def _experiment(options, console):
+    if options.steps < 1:
+        raise ValueError(f"--steps must be at least 1, got {options.steps}")
+    if options.most_steps < options.steps:
+        raise ValueError(f"--most-steps must be at least --steps {options.steps}, got {options.most_steps}")
+    lines = [noisy_line(seed).train for seed in range(options.seeds)]
+    problems = {inputs: [problem(*line, inputs) for line in lines] for inputs in INPUTS}
+    found: dict[str, dict[str, Any]] = {inputs: {} for inputs in INPUTS}
+    paths: dict[str, dict[str, np.ndarray]] = {inputs: {} for inputs in INPUTS}
+    with progress(console) as bar:
+        task = bar.add_task("", total=len(INPUTS) * len(RULES))
+        for rule in RULES:
+            for inputs in INPUTS:
+                bar.update(task, description=f"{rule}, {inputs} x")
+                found[inputs][rule], paths[inputs][rule] = _follow(rule, problems[inputs], options)
+                bar.advance(task)
+    conditions = {inputs: [condition_number(p.hessian) for p in problems[inputs]] for inputs in INPUTS}
+    published = _published(problems["raw"], options.steps)
+    exact = np.array([p.optimum for p in problems["raw"]])
+    results = {
+        "learning_rates": RATES,
+        "steps": options.steps,
+        "most_steps": options.most_steps,
+        "target": TARGET,
+        "least_squares": exact,
+        "least_squares_loss": [p.least for p in problems["raw"]],
+        "hessian_eigenvalues": {i: [np.linalg.eigvalsh(p.hessian) for p in problems[i]] for i in INPUTS},
+        "condition_numbers": conditions,
+        "published_run": published,
+        "runs": found,
+    }
+    first = problems["raw"][0]
+    learned = {rule: found["raw"][rule]["lines"][0] for rule in ("sgd", "adam")}
+    learned["sgd, x standardised"] = found["standardised"]["sgd"]["lines"][0]
+    surfaces = {i: (problems[i][0], paths[i], {r: found[i][r]["learning_rate"] for r in RULES}) for i in INPUTS}
+    gaps = {i: {r: found[i][r]["gaps"] for r in RULES} for i in INPUTS}
+    pictures = {
+        "line": lambda: figures.line(first, PUBLISHED, learned, options.steps),
+        "surface": lambda: figures.surface(surfaces, options.steps),
+        "gap": lambda: figures.gap(gaps, TARGET),
+    }
+    comparisons = _comparisons(exact, found, conditions, published)
+    return Outcome(
+        results, comparisons, _notes(problems, published, found, options), pictures, [_table(found, options)]
+    )
+
+
+def _follow(rule, problems, options):
+    """What the record says of a rule, and its path on the first seed with the chosen rate."""
+    descent = descend(rule, problems, RATES, options.steps)
+    least = np.array([p.least for p in problems])
+    last = (descent.losses[:, :, -SETTLED:] / least[:, None]).max(axis=2).mean(axis=1)
+    # Rounded, so that of rates that all arrive the smallest counts.
+    chosen = int(np.argmin(np.where(np.isfinite(last), np.round(last, 6), np.inf)))
+    ends = descent.paths[chosen, :, -1]
+    # Of the first seed, by the rate that is soonest there; of equals the smallest.
+    steps = arrivals(rule, problems[0], RATES, options.most_steps)
+    soonest = int(np.argmin(np.where(steps < 0, options.most_steps + 1, steps)))
+    arrived = steps[soonest] >= 0
+    entry = {
+        "learning_rate": RATES[chosen],
+        "at_end_of_grid": chosen in (0, len(RATES) - 1),
+        "lines": np.array([raw_line(end, p.scale) for end, p in zip(ends, problems, strict=True)]),
+        # At the minimum, rounding may put a loss below the least one.
+        "gaps": np.maximum(descent.losses[chosen] / least[:, None] - 1, 0),
+        "steps_to_target": int(steps[soonest]) if arrived else None,
+        "learning_rate_to_target": RATES[soonest] if arrived else None,
+    }
+    return entry, descent.paths[chosen, 0]
+
+
+def _published(problems, steps):
+    """What the published run must have been, and what it gives: the line through the origin, and a little more."""
+    rate = implied_rate(problems, PUBLISHED[1], steps)
+    lines = None if rate is None else np.array([closed_form(p, rate, steps) for p in problems])
+    through_origin = [float(p.x[:, 0] @ p.y / (p.x[:, 0] @ p.x[:, 0])) for p in problems]
+    eigenvalues = np.mean([np.linalg.eigvalsh(p.hessian) for p in problems], axis=0)
+    return {
+        "implied_learning_rate": rate,
+        "lines": lines,
+        "slope_through_origin": through_origin,
+        "fastest_stable_rate": 2 / eigenvalues[1],
+        # A rate of 1 / (largest eigenvalue) leaves this share of the way along the slow direction after the steps.
+        "share_left_of_slow_direction": float((1 - eigenvalues[0] / eigenvalues[1]) ** steps),
+        "steps_to_target_at_that_rate": float(np.mean([steps_along_slow_direction(p) for p in problems])),
+    }
+
+
+def _comparisons(exact, found, conditions, published):
+    slope, intercept = (f"{value:.2f}" for value in PUBLISHED)
+    rows = [
+        Comparison("slope, least squares (units of y by unit of x)", "-", exact[:, 0]),
+        Comparison("intercept, least squares (units of y)", "-", exact[:, 1]),
+    ]
+    if published["lines"] is not None:
+        rate = f"gradient descent, raw x, rate {published['implied_learning_rate']:.2g}"
+        rows.append(Comparison(f"slope, {rate}", slope, published["lines"][:, 0]))
+        rows.append(Comparison(f"intercept, {rate}", intercept, published["lines"][:, 1]))
+    rows.append(Comparison("slope of the least-squares line through (0, 0)", slope, published["slope_through_origin"]))
+    for inputs in INPUTS:
+        entry = found[inputs]["sgd"]
+        text = f"gradient descent, {inputs} x, rate {entry['learning_rate']:.2g}"
+        rows.append(Comparison(f"slope, {text}", slope if inputs == "raw" else "-", entry["lines"][:, 0]))
+        rows.append(Comparison(f"intercept, {text}", intercept if inputs == "raw" else "-", entry["lines"][:, 1]))
+    rows += [Comparison(f"condition number, {i} x", "-", conditions[i], ",.2f") for i in INPUTS]
+    return rows
+
+
+def _table(found, options):
+    title = (
+        f"Every optimizer after {options.steps} steps from (0, 0), and the steps to stay within {100 * TARGET:g} % of "
+        f"the least loss until step {options.most_steps:,} (seed 0)"
+    )
+    table = Table("optimizer", "x", "rate", "slope", "intercept", "loss above least", "steps (rate)", title=title)
+    for inputs in INPUTS:
+        for rule in RULES:
+            entry = found[inputs][rule]
+            line = [here(Comparison("", "", column, ",.1f")).split(" (n")[0] for column in entry["lines"].T]
+            steps = entry["steps_to_target"]
+            arrives = "never" if steps is None else f"{steps:,} ({entry['learning_rate_to_target']:.2g})"
+            gap = f"{100 * entry['gaps'][:, -1].mean():.3g} %"
+            table.add_row(rule, inputs, f"{entry['learning_rate']:.2g}", *line, gap, arrives)
+        table.add_section()
+    return table
+
+
+def _notes(problems, published, found, options):
+    raw, scaled = (np.mean([np.linalg.eigvalsh(p.hessian) for p in problems[i]], axis=0) for i in INPUTS)
+    notes = [
+        f"Raw x: the Hessian's eigenvalues are {raw[1]:,.0f} and {raw[0]:.3f}. Steps must be below "
+        f"{published['fastest_stable_rate']:.2g}, and after {options.steps} of half that size "
+        f"{100 * published['share_left_of_slow_direction']:.2f} % of the way along the slow direction, the intercept, "
+        f"is left; to come within {100 * TARGET:g} % of the least loss takes "
+        f"{published['steps_to_target_at_that_rate']:,.0f}. Until then the slope is that of the best line through the "
+        "origin, which is where the first steps lead: 1933.30.",
+    ]
+    if published["implied_learning_rate"] is not None:
+        notes.append(
+            f"In closed form the published intercept {PUBLISHED[1]} after {options.steps} steps means a learning rate "
+            f"of {published['implied_learning_rate']:.3g}."
+        )
+    notes.append(
+        f"Standardised x: both eigenvalues are {scaled[0]:.2f}, the condition number is 1, and gradient descent with "
+        f"rate 1 / {scaled[0]:.0f} is at the least-squares line after one step."
+    )
+    ends = [f"{rule} ({inputs} x)" for inputs in INPUTS for rule in RULES if found[inputs][rule]["at_end_of_grid"]]
+    notes.append(
+        f"Learning rates: of {len(RATES)} from {RATES[0]:g} to {RATES[-1]:g}, eight to a factor of ten, the one "
+        f"whose worst loss in the last {min(SETTLED, options.steps)} of {options.steps} steps is least, averaged over "
+        "the seeds" + (f"; at an end of the grid: {', '.join(ends)}." if ends else ".")
+    )
+    return notes
+
+
+def _parser():
+    parser = options(
+        NAME,
+        "Fit a noisy line by gradient descent and by every optimizer, with x raw and standardised, and compare with "
+        "the least-squares line and with the published result of 50 steps.",
+        seeds=10,
+    )
+    add = parser.add_argument
+    add("--steps", type=int, default=50, metavar="N", help="of each descent, on all examples at once")
+    add(
+        "--most-steps",
+        type=int,
+        default=20_000,
+        metavar="N",
+        help=f"to come within {100 * TARGET:g}%% of the least loss",
+    )
+    return parser

@@ -1,0 +1,4 @@
+from experiments.common.command import start
+from experiments.mnist_deep.experiment import main
+
+start(main)

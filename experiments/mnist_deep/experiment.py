@@ -1,0 +1,194 @@
+"""The experiment and its command line."""
+
+import time
+import warnings
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from rich.table import Table
+
+import jaxmlp
+from experiments.common import command, training_figures
+from experiments.common.command import Comparison, Outcome
+from experiments.mnist_deep import numpy_network, peers
+from jaxmlp.comparison import statistics
+
+LAYER_SIZES = (784, 512, 128, 64, 10)
+OURS, BY_HAND, BY_HAND_32 = "jaxmlp", "NumPy by hand, float64", "NumPy by hand, float32"
+
+
+class Run(NamedTuple):
+    """One training run of one system."""
+
+    seconds: float  # of training, compiled before where the system compiles
+    train_loss: float  # nats per example, mean over the last epoch
+    wrong: int  # wrong answers among the test images
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    return command.run("mnist_deep", _experiment, _parser(), arguments)
+
+
+def _experiment(options, console):
+    if not options.learning_rate > 0 or min(options.batch_size, options.epochs) < 1:
+        raise ValueError("--learning-rate must be above 0, --batch-size and --epochs at least 1")
+    dataset = jaxmlp.datasets.load("mnist", data_dir=options.data_dir, mirror=options.mirror)
+    settings = peers.Settings(LAYER_SIZES, options.epochs, options.batch_size, options.learning_rate)
+    # Each a function of the seed that returns seconds, training loss, and predictions on the test set.
+    systems: dict[str, Any] = {
+        OURS: partial(_ours, dataset, settings),
+        BY_HAND: partial(_by_hand, dataset, settings, np.float64),
+        BY_HAND_32: partial(_by_hand, dataset, settings, np.float32),
+        "scikit-learn": partial(_sklearn, dataset, settings),
+    }
+    absent = []
+    for name, make in peers.PEERS.items():
+        trainer = make(dataset, settings)
+        if trainer is None:
+            absent.append(name)
+        else:
+            systems[name] = trainer
+    started = time.perf_counter()
+    systems[OURS](0)  # compiles
+    first_call = time.perf_counter() - started
+    runs: dict[str, list[Run]] = {name: [] for name in systems}
+    with command.progress(console) as bar:
+        task = bar.add_task("", total=len(systems) * options.seeds)
+        for seed in range(options.seeds):
+            for name, trainer in systems.items():
+                bar.update(task, description=f"{name}, seed {seed}")
+                seconds, train_loss, predicted = trainer(seed)
+                runs[name].append(Run(seconds, train_loss, int(np.sum(predicted != dataset.test[1]))))
+                bar.advance(task)
+    compile_seconds = first_call - float(np.mean([run.seconds for run in runs[OURS]]))
+    results = {
+        "settings": settings._asdict(),
+        "runs": {name: [run._asdict() for run in found] for name, found in runs.items()},
+        "not_installed": absent,
+        "compile_seconds": compile_seconds,
+    }
+    pictures = {"seconds": partial(training_figures.times, _title(settings, options), _column(runs, "seconds"))}
+    notes = _notes(runs, absent, compile_seconds)
+    return Outcome(results, _comparisons(runs, options.epochs), notes, pictures, [_table(runs, options)])
+
+
+def _ours(dataset, settings, seed):
+    network = jaxmlp.mlp(settings.layer_sizes, initializer="glorot_normal")
+    init_key, fit_key = jax.random.split(jax.random.key(seed))
+    params, train = network.init(init_key), jax.device_put(dataset.train)
+    started = time.perf_counter()
+    result = jaxmlp.fit(
+        jaxmlp.objective(network.apply),
+        params,
+        jaxmlp.optimizers.adam(settings.learning_rate),
+        train,
+        key=fit_key,
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+    )
+    jax.block_until_ready(result)
+    seconds = time.perf_counter() - started
+    outputs = np.asarray(network.apply(result.params, dataset.test[0]))
+    return seconds, float(result.history.train_loss[-1]), outputs.argmax(axis=1)
+
+
+def _by_hand(dataset, settings, dtype, seed):
+    started = time.perf_counter()
+    layers, losses = numpy_network.train(
+        **settings._asdict(), x=dataset.train[0], y=dataset.train[1], seed=seed, dtype=dtype
+    )
+    seconds = time.perf_counter() - started
+    return seconds, losses[-1], numpy_network.predict(layers, dataset.test[0].astype(dtype))
+
+
+def _sklearn(dataset, settings, seed):
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.neural_network import MLPClassifier
+
+    model = MLPClassifier(
+        settings.layer_sizes[1:-1],
+        alpha=0.0,
+        batch_size=settings.batch_size,
+        learning_rate_init=settings.learning_rate,
+        max_iter=settings.epochs,
+        random_state=seed,
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it has as many epochs as all others
+        started = time.perf_counter()
+        model.fit(*dataset.train)
+        seconds = time.perf_counter() - started
+    return seconds, model.loss_, model.predict(dataset.test[0])
+
+
+def _column(runs, name) -> dict[str, list[Any]]:
+    return {system: [getattr(run, name) for run in found] for system, found in runs.items()}
+
+
+def _comparisons(runs, epochs):
+    seconds, losses, wrong = (_column(runs, name) for name in ("seconds", "train_loss", "wrong"))
+    published = {BY_HAND: "33.4 (6 cores), 10.2 (CuPy, RTX 2070)"}
+    published_loss = {BY_HAND: "0.038, 0.067 (CuPy)"}
+    rows = []
+    for name, values in seconds.items():
+        rows.append(Comparison(f"{name}: seconds of training", published.get(name, "-"), values))
+    for name, values in seconds.items():
+        if name != OURS:
+            ratios = np.divide(values, seconds[OURS])
+            rows.append(Comparison(f"{OURS} is so many times faster than {name}", "-", ratios))
+    for name in (OURS, BY_HAND):
+        rows.append(
+            Comparison(f"{name}: final training loss (nats)", published_loss.get(name, "-"), losses[name], ".4f")
+        )
+    for name in (OURS, BY_HAND):
+        rows.append(Comparison(f"{name}: wrong of 10,000 test images", "-", wrong[name], ".0f"))
+    return rows
+
+
+def _table(runs, options):
+    table = Table("system", "seconds", "final training loss", "wrong test answers", title="Every system, in turns")
+    for name, found in runs.items():
+        cells = [
+            command.here(Comparison("", "", values, form))
+            for values, form in zip(zip(*found, strict=True), (".2f", ".4f", ".0f"), strict=True)
+        ]
+        table.add_row(name, *cells)
+    return table
+
+
+def _notes(runs, absent, compile_seconds):
+    wrong = _column(runs, "wrong")
+    notes = [
+        f"Each system trains alone, in turns, on all cores; {OURS} was compiled before, which took "
+        f"{compile_seconds:.1f} s more. Ratios are of runs of the same turn.",
+        "scikit-learn draws its weights from Glorot's uniform distribution, all others from the normal one.",
+    ]
+    if len(wrong[OURS]) > 1:
+        best, ties = statistics.ties_with_best({name: [-count for count in counts] for name, counts in wrong.items()})
+        told = f"cannot be told from {', '.join(ties)}" if ties else "is ahead of all others beyond chance"
+        notes.append(f"Wrong test answers: {best} has the fewest on average and {told} (Holm's correction, 5 %).")
+    notes += [f"{name} is not installed; pip install -e '.[peers]' to have it compared." for name in absent]
+    return notes
+
+
+def _title(settings, options):
+    return f"784-512-128-64-10, batch {settings.batch_size}, {settings.epochs} epochs, {options.seeds} runs each"
+
+
+def _parser():
+    parser = command.options(
+        "mnist_deep",
+        "Time 784-512-128-64-10 on MNIST by Adam here, in NumPy written by hand, in scikit-learn, and in PyTorch and "
+        "Keras where they are installed; compare their test errors.",
+        seeds=5,
+        data=True,
+    )
+    add = parser.add_argument
+    add("--learning-rate", type=float, default=0.01, metavar="RATE", help="of Adam, per step")
+    add("--batch-size", type=int, default=1000, metavar="N", help="images per step")
+    add("--epochs", type=int, default=10, metavar="N", help="of each run")
+    return parser

@@ -1,0 +1,1 @@
+"""The comparison of optimizers: tune on a validation part, freeze the choice, rerun on fresh seeds, test once."""
