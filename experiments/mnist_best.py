@@ -24,7 +24,6 @@ from experiments.common.analysis.dissect import dissect
 from experiments.common.command import Comparison, Outcome
 from jaxmlp import augment, data
 from jaxmlp.comparison import record
-from jaxmlp.comparison.problems import ProblemData, digest
 from jaxmlp.comparison.store import RunStore
 
 VALIDATION_COUNT = 6_000
@@ -96,7 +95,7 @@ def _experiment(options, console):
     train, validation = data.split(*dataset.train, count=VALIDATION_COUNT, seed=0)
     plan = {
         "settings": {name: dataclasses.asdict(setting) for name, setting in settings.items()},
-        "data": digest(ProblemData(train, validation, dataset.test)),
+        "data": record.digest(*train, *validation, *dataset.test),
         "provenance": record.provenance(),
     }
     store = RunStore(options.output / command.RUNS, plan, resume=options.resume)

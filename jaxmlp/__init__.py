@@ -6,8 +6,7 @@ from jaxmlp.data import Dataset
 from jaxmlp.network import Layer, Network, mlp
 from jaxmlp.objectives import accuracy, dead_units, gradient_norms, largest_weights, objective
 from jaxmlp.optimizers import apply_updates
-from jaxmlp.training import Best, FitResult, History, Step, TrainState, fit
-from jaxmlp.training.sweeps import sweep
+from jaxmlp.training import Best, FitResult, History, Step, TrainState, fit, sweep
 
 __all__ = [
     "Best",

@@ -1,4 +1,4 @@
-"""How an error is worded: what was received, what is expected, how to mend it."""
+"""What arguments are checked for, and how an error is worded: what was received, what is expected, how to fix it."""
 
 import difflib
 import math
@@ -11,7 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 
-def known(kind: str, name: str, choices: Collection[str]) -> str:
+def check_choice(kind: str, name: str, choices: Collection[str]) -> str:
     """Return name if it is one of choices; raise a ValueError that suggests the nearest one if not."""
     if name in choices:
         return name
@@ -21,12 +21,12 @@ def known(kind: str, name: str, choices: Collection[str]) -> str:
     raise ValueError(f"unknown {kind} {name!r}; known: {', '.join(sorted(choices))}.{hint}")
 
 
-def in_range(name: str, value: object, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
+def in_range(name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
     """Raise a ValueError unless every element of value lies in [low, high), or in (low, high) with open_low.
 
     A traced value has no number yet, so it passes: inside a compiled program a bad one shows as a diverged run.
     """
-    if not is_concrete(value):
+    if isinstance(value, Tracer):
         return
     array = np.asarray(value)
     if not (jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)):
@@ -37,25 +37,37 @@ def in_range(name: str, value: object, low: float, high: float = math.inf, *, op
         raise ValueError(f"{name} must be in {'(' if open_low else '['}{low:g}, {high:g}); got {array.tolist()!r}")
 
 
-def unless_zero(strength: Any) -> Any:
-    """Return strength, or None where it is the plain number 0: a term that is left out of the program."""
-    return None if isinstance(strength, int | float) and strength == 0 else strength
+def one_number(name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
+    """Raise a ValueError unless value is a single number in the range, as in_range has it."""
+    in_range(name, value, low, high, open_low=open_low)
+    if np.ndim(value):
+        raise ValueError(f"{name} must be one number, got shape {np.shape(value)}; for several use jax.vmap")
 
 
-def at_least_float32(dtype: Any) -> Any:
-    """Return the floating dtype, or float32 in place of a narrower one."""
-    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
+def check_count(name: str, value: Any, least: int = 1) -> None:
+    """Raise a TypeError or ValueError unless value is an integer of at least `least`."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, got {value}")
 
 
-def all_finite(array: Any) -> bool:
-    """Tell whether a floating-point array holds no NaN or infinity; a traced one and other dtypes count as finite."""
-    if not is_concrete(array) or not jnp.issubdtype(jnp.result_type(array), jnp.floating):
-        return True
-    # Computed where the array lies, also while a program around this is being traced.
-    with jax.ensure_compile_time_eval():
-        return bool(jnp.isfinite(array).all())
+def check_key(key: Any) -> None:
+    """Raise a TypeError unless key is a single random key."""
+    if not _has_keys(key, axes=0):
+        raise TypeError(f"key must be one key of jax.random, e.g. jax.random.key(0), got {key!r}")
 
 
-def is_concrete(value: object) -> bool:
-    """Tell whether value holds numbers now, rather than being traced by jit, vmap or grad."""
-    return not isinstance(value, Tracer)
+def check_keys(keys: Any) -> None:
+    """Raise a TypeError unless keys is a one-dimensional array of at least one random key."""
+    if not _has_keys(keys, axes=1):
+        example = "jax.random.split(jax.random.key(0), 5)"
+        raise TypeError(f"keys must be an array of random keys, e.g. {example}, got {keys!r}")
+
+
+def _has_keys(value, *, axes):
+    """Return whether value is a non-empty array of random keys with that many axes, typed or as raw uint32."""
+    if not (hasattr(value, "dtype") and hasattr(value, "shape")):
+        return False
+    typed = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+    return (typed or value.dtype == jnp.uint32) and len(value.shape) == axes + (not typed) and 0 not in value.shape

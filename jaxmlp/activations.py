@@ -9,7 +9,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxmlp._checks import in_range, known
+from jaxmlp._checks import check_choice, in_range
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -28,7 +28,7 @@ def get(activation: str | Activation) -> Activation:
         TypeError: neither a name nor callable.
     """
     if isinstance(activation, str):
-        return ACTIVATIONS[known("activation", activation, ACTIVATIONS)]
+        return ACTIVATIONS[check_choice("activation", activation, ACTIVATIONS)]
     if not callable(activation):
         raise TypeError(f"activation must be a name or a function, got {activation!r}")
     return activation

@@ -13,7 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmlp._checks import at_least_float32, in_range, unless_zero
+from jaxmlp._arrays import at_least_float32, none_if_zero
+from jaxmlp._checks import check_count, one_number
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -58,17 +59,17 @@ def distort(
         document analysis", section 2.
     """
     for name, value in (("rotation", rotation), ("shear", shear), ("shift", shift), ("elastic", elastic)):
-        _one_number(name, value, 0)
-    _one_number("zoom", zoom, 0, 1)
-    _one_number("smoothness", smoothness, 0, open_low=True)
-    _one_number("fill", fill, -math.inf, open_low=True)
+        one_number(name, value, 0)
+    one_number("zoom", zoom, 0, 1)
+    one_number("smoothness", smoothness, 0, open_low=True)
+    one_number("fill", fill, -math.inf, open_low=True)
     return _Distort(
         image_shape=_shape(image_shape),
-        rotation=unless_zero(rotation),
-        zoom=unless_zero(zoom),
-        shear=unless_zero(shear),
-        shift=unless_zero(shift),
-        elastic=unless_zero(elastic),
+        rotation=none_if_zero(rotation),
+        zoom=none_if_zero(zoom),
+        shear=none_if_zero(shear),
+        shift=none_if_zero(shift),
+        elastic=none_if_zero(elastic),
         smoothness=smoothness,
         fill=fill,
     )
@@ -85,10 +86,8 @@ def random_crop(image_shape: tuple[int, int], padding: int, *, fill: Any = 0.0) 
     Returns: (key, x) -> x. Equal arguments give equal functions.
     Raises: ValueError where padding is negative. TypeError where it is no whole number.
     """
-    if isinstance(padding, bool) or not hasattr(padding, "__index__"):
-        raise TypeError(f"padding must be a whole number of pixels, got {padding!r}")
-    in_range("padding", padding, 0)
-    _one_number("fill", fill, -math.inf, open_low=True)
+    check_count("padding", padding, least=0)
+    one_number("fill", fill, -math.inf, open_low=True)
     return _RandomCrop(image_shape=_shape(image_shape), padding=int(padding), fill=fill)
 
 
@@ -265,9 +264,3 @@ def _shape(image_shape):
     if len(shape) != 2 or not all(hasattr(size, "__index__") and size >= 1 for size in shape):
         raise ValueError(f"image_shape must be (height, width), both at least 1, got {image_shape!r}")
     return int(shape[0]), int(shape[1])
-
-
-def _one_number(name, value, low, high=math.inf, *, open_low=False):
-    in_range(name, value, low, high, open_low=open_low)
-    if jnp.ndim(value):
-        raise ValueError(f"{name} must be one number, got shape {jnp.shape(value)}")

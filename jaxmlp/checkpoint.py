@@ -17,7 +17,7 @@ import safetensors
 from jax.tree_util import keystr, tree_flatten_with_path
 from safetensors.numpy import save as serialize
 
-from jaxmlp._checks import is_concrete
+from jaxmlp._arrays import is_concrete
 
 PyTree = Any
 

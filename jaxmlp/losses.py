@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp._checks import is_concrete, known
+from jaxmlp._arrays import at_least_float32, is_concrete
+from jaxmlp._checks import check_choice
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -32,7 +33,7 @@ def get(loss: str | Loss) -> Loss:
         TypeError: neither a name nor callable.
     """
     if isinstance(loss, str):
-        return LOSSES[known("loss", loss, LOSSES)]
+        return LOSSES[check_choice("loss", loss, LOSSES)]
     if not callable(loss):
         raise TypeError(f"loss must be a name or a function (outputs, targets) -> scalar, got {loss!r}")
     return loss
@@ -228,7 +229,7 @@ def _computable(outputs):
     outputs = jnp.asarray(outputs)
     if not jnp.issubdtype(outputs.dtype, jnp.floating):
         return outputs.astype(float)
-    return outputs if jnp.finfo(outputs.dtype).bits >= 32 else outputs.astype(jnp.float32)
+    return outputs.astype(at_least_float32(outputs.dtype))
 
 
 def _absolute(x):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp import activations
-from jaxmlp._checks import in_range, known
+from jaxmlp._checks import check_choice, in_range
 
 Initializer = Callable[..., jax.Array]
 
@@ -68,7 +68,7 @@ def mlp(
     sizes = _checked_sizes(layer_sizes)
     activations.get(activation)
     if isinstance(initializer, str):
-        known("initializer", initializer, INITIALIZERS)
+        check_choice("initializer", initializer, INITIALIZERS)
     elif not callable(initializer):
         raise TypeError(f"initializer must be a name or a function (key, shape, dtype) -> array, got {initializer!r}")
     if not jnp.issubdtype(dtype, jnp.floating):

@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxmlp import losses
-from jaxmlp._checks import at_least_float32, in_range, unless_zero
+from jaxmlp._arrays import at_least_float32, none_if_zero
+from jaxmlp._checks import one_number
 
 Apply = Callable[..., jax.Array]
 
@@ -72,10 +73,8 @@ def objective(
         raise TypeError(f"apply must be a function (params, x, *, key=None) -> outputs, got {apply!r}")
     losses.get(loss)
     for name, strength in (("l1", l1), ("l2", l2)):
-        in_range(name, strength, 0)
-        if jnp.ndim(strength):
-            raise ValueError(f"{name} must be one number, got shape {jnp.shape(strength)}")
-    return Objective(apply, loss, unless_zero(l1), unless_zero(l2))
+        one_number(name, strength, 0)
+    return Objective(apply, loss, none_if_zero(l1), none_if_zero(l2))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +183,7 @@ def gradient_norms(step: Any) -> jax.Array:
     if not isinstance(step.grads, Sequence):
         kind = type(step.grads).__name__
         raise TypeError(
-            f"gradient_norms takes gradients in a sequence of layers, got {kind}; write a step metric of own"
+            f"gradient_norms takes gradients in a sequence of layers, got {kind}; write your own step metric"
         )
     layers = [[jnp.asarray(g, at_least_float32(g.dtype)) for g in jax.tree.leaves(one)] for one in step.grads]
     return jnp.stack([jnp.sqrt(sum(jnp.sum(g**2) for g in layer)) for layer in layers])

@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 
-from jaxmlp._checks import in_range
+from jaxmlp._arrays import at_least_float32
+from jaxmlp._checks import check_choice, one_number
 
 PyTree = Any
 Scalar = float | jax.Array
@@ -357,7 +358,7 @@ def max_norm(limit: Scalar) -> optax.GradientTransformation:
 
     Source: Srivastava et al. (2014), "Dropout", section 5.1.
     """
-    in_range("limit", limit, 0, open_low=True)
+    one_number("limit", limit, 0, open_low=True)
     return optax.GradientTransformation(Partial(_max_norm_init), Partial(_max_norm_update, limit=limit))
 
 
@@ -380,6 +381,31 @@ def _max_norm_update(updates, state, params=None, *, limit):
     return jax.tree.map(project, updates, params), state
 
 
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    factory.__name__: factory for factory in (sgd, momentum, nesterov, adagrad, rmsprop, adam, amsgrad)
+}
+
+
+def get(optimizer: str | Callable[..., Any]) -> Callable[..., Any]:
+    """Return the factory of that name, or the callable itself.
+
+    Args:
+        optimizer: a name in OPTIMIZERS, or a factory of numbers that returns an optax.GradientTransformation.
+
+    Returns:
+        A factory.
+
+    Raises:
+        ValueError: the name is unknown.
+        TypeError: neither a name nor callable.
+    """
+    if isinstance(optimizer, str):
+        return OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
+    if not callable(optimizer):
+        raise TypeError(f"optimizer must be a name or a factory such as adam, got {optimizer!r}")
+    return optimizer
+
+
 def _map_rule(rule, grads, state, hyperparameters):
     """Apply rule to every leaf: (g, t, *slots, **hyperparameters) -> (update, *slots), slots being state[1:].
 
@@ -396,7 +422,7 @@ def _map_rule(rule, grads, state, hyperparameters):
     rows = []
     for g, *slots in zip(leaves, *map(jax.tree.leaves, state[1:]), strict=True):
         g = jnp.asarray(g)
-        dtype = _slot_dtype(g)
+        dtype = at_least_float32(g.dtype)
         settings = {name: jnp.asarray(value, dtype) for name, value in hyperparameters.items()}
         update, *slots = rule(g.astype(dtype), count.astype(dtype), *slots, **settings)
         rows.append((update.astype(g.dtype), *slots))
@@ -409,9 +435,7 @@ def _hyperparameters(**values: Scalar | Schedule) -> dict[str, Any]:
     """Check each value's range; wrap a schedule so that it is a pytree without leaves, or with its own."""
     for name, value in values.items():
         if not callable(value):
-            in_range(name, value, 0, 1 if name in {"momentum", "decay", "b1", "b2"} else float("inf"))
-            if jnp.ndim(value):
-                raise ValueError(f"{name} must be one number, got shape {jnp.shape(value)}; for several use jax.vmap")
+            one_number(name, value, 0, 1 if name in {"momentum", "decay", "b1", "b2"} else float("inf"))
         elif name != "learning_rate":
             raise TypeError(f"{name} must be a number, got {value!r}; only the learning rate takes a schedule")
     return {n: Partial(v) if callable(v) and not isinstance(v, Partial) else v for n, v in values.items()}
@@ -419,12 +443,11 @@ def _hyperparameters(**values: Scalar | Schedule) -> dict[str, Any]:
 
 def _full_like(params, value):
     _check_floating(params)
-    return jax.tree.map(lambda p: jnp.full(jnp.shape(p), jnp.asarray(value, _slot_dtype(p))), params)
 
+    def slot(p):
+        return jnp.full(jnp.shape(p), jnp.asarray(value, at_least_float32(jnp.result_type(p))))
 
-def _slot_dtype(leaf):
-    dtype = jnp.result_type(leaf)
-    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
+    return jax.tree.map(slot, params)
 
 
 def _check_floating(params):

@@ -18,7 +18,7 @@ from rich.table import Table
 
 from jaxmlp.comparison import record, statistics
 from jaxmlp.comparison.compiled import keep_compiled
-from jaxmlp.comparison.figures import save
+from jaxmlp.comparison.drawing import save
 from jaxmlp.datasets import DatasetUnavailableError
 
 

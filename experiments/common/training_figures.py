@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jaxmlp.comparison.figures import LOOKS, logarithmic, new
+from jaxmlp.comparison.drawing import LOOKS, logarithmic, new
 
 _COLOURS = [look["color"] for look in LOOKS.values()]
 _STYLES = ("-", "--", "-.", ":")

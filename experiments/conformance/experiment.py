@@ -13,11 +13,10 @@ import jax
 from rich.table import Table
 
 from experiments.common import command
-from experiments.conformance import agreement
-from experiments.conformance import figures as rule_figures
+from experiments.conformance import agreement, figures
 from experiments.conformance.peers import RULES, peers
-from jaxmlp._checks import known
-from jaxmlp.comparison import figures, record
+from jaxmlp._checks import check_choice
+from jaxmlp.comparison import drawing, record
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options, words, console):
     started = time.perf_counter()
     everybody = peers()
-    chosen = {known("library", name, everybody): everybody[name] for name in options.libraries or everybody}
+    chosen = {check_choice("library", name, everybody): everybody[name] for name in options.libraries or everybody}
     if options.steps <= agreement.FALL:
         raise ValueError(
             f"--steps must be at least {agreement.FALL + 1}, got {options.steps}: the learning rate falls at that step"
@@ -77,7 +76,7 @@ def _run(options, words, console):
         "seconds_in_all": time.perf_counter() - started,
     }
     record.write(options.output / "results.json", results)
-    figures.save(rule_figures.matrix(record.plain(results)), options.output / "matrix.png")
+    drawing.save(figures.matrix(record.plain(results)), options.output / "matrix.png")
     for table in _tables(results):
         console.print(table)
     console.print(_summary(results, options.output), highlight=False, soft_wrap=True)
@@ -89,7 +88,7 @@ def _tables(results):
     heads = [f"{entry['name']} {entry['version'] or ''}".strip() for entry in libraries.values()]
     table = Table("rule", *heads, title="Ours against each library: largest relative deviation of any update")
     for rule, row in results["matrix"].items():
-        table.add_row(rule, *(rule_figures.cell_text(row[short]) for short in libraries))
+        table.add_row(rule, *(figures.cell_text(row[short]) for short in libraries))
     yield table
 
     table = Table(
@@ -117,7 +116,7 @@ def _tables(results):
 
 
 def _drift_text(entry):
-    times = rule_figures.times_text(entry)
+    times = figures.times_text(entry)
     if times == "same":
         return times, ""
     rate = "" if entry["rate"] == "constant" else ", rate a tenth from 51 on"

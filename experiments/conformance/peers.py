@@ -20,7 +20,7 @@ from sklearn.neural_network import _stochastic_optimizers
 
 import jaxmlp
 
-RULES = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "amsgrad")
+RULES = tuple(jaxmlp.optimizers.OPTIMIZERS)
 
 Rates = float | np.ndarray  # the learning rate of all steps, or of each
 Run = Callable[[str, np.ndarray, Rates, Mapping[str, float]], np.ndarray]

@@ -15,11 +15,12 @@ from rich.table import Table
 
 import jaxmlp
 from experiments.common import command
-from experiments.conformance import figures as rule_figures
-from experiments.conformance.peers import RULES
-from jaxmlp.comparison import figures, record
+from experiments.landscapes import figures
+from jaxmlp.comparison import drawing, record
 from jaxmlp.comparison.store import save_arrays
+from jaxmlp.optimizers import OPTIMIZERS
 
+RULES = tuple(OPTIMIZERS)
 TARGET = 1e-6  # above the minimum, which is 0 on every surface
 # For so many steps a path must stay there: RMSProp's chatters, and passes through the target by chance. Not for ever:
 # Adam's leaves again, much later, when its nu has decayed to nothing.
@@ -83,7 +84,7 @@ def descend(landscape: Landscape, rule: str, steps: int) -> tuple[np.ndarray, np
         return landscape.surface(point[0], point[1])
 
     def path(rate):
-        optimizer = getattr(jaxmlp.optimizers, rule)(rate)
+        optimizer = jaxmlp.optimizers.OPTIMIZERS[rule](rate)
 
         def step(carry, _):
             point, state = carry
@@ -170,8 +171,8 @@ def _run(options, words, console):
     record.write(options.output / "results.json", results)
     for name, landscape in LANDSCAPES.items():
         paths = {rule: arrays[f"{name}/{rule}"] for rule in RULES}
-        figure = rule_figures.landscape(name, landscape.surface, record.plain(results), paths)
-        figures.save(figure, options.output / f"{name}.png")
+        figure = figures.landscape(name, landscape.surface, record.plain(results), paths)
+        drawing.save(figure, options.output / f"{name}.png")
     console.print(_table(results))
     origin = results["provenance"]
     console.print(

@@ -126,7 +126,7 @@ def _paths(x, y, rates, *, rule, steps):
     loss_fn = jaxmlp.objective(net.apply, "mean_squared_error")
 
     def path(rate, x, y):
-        optimizer = getattr(jaxmlp.optimizers, rule)(rate)
+        optimizer = jaxmlp.optimizers.OPTIMIZERS[rule](rate)
         params = (jaxmlp.Layer(w=jnp.zeros((1, 1)), b=jnp.zeros(1)),)
 
         def step(carry, _):
@@ -144,7 +144,7 @@ def _paths(x, y, rates, *, rule, steps):
 @functools.partial(jax.jit, static_argnames=("rule", "most_steps"))
 def _arrivals(optimum, least, hessian, rates, *, rule, most_steps):
     def one(rate):
-        optimizer = getattr(jaxmlp.optimizers, rule)(rate)
+        optimizer = jaxmlp.optimizers.OPTIMIZERS[rule](rate)
 
         def step(carry, count):
             point, state, outside = carry

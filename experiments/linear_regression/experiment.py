@@ -7,7 +7,6 @@ import numpy as np
 from rich.table import Table
 
 from experiments.common.command import Comparison, Outcome, here, options, progress, run
-from experiments.conformance.peers import RULES
 from experiments.linear_regression import figures
 from experiments.linear_regression.descent import (
     TARGET,
@@ -21,7 +20,9 @@ from experiments.linear_regression.descent import (
     steps_along_slow_direction,
 )
 from jaxmlp.datasets import noisy_line
+from jaxmlp.optimizers import OPTIMIZERS
 
+RULES = tuple(OPTIMIZERS)
 NAME = "linear_regression"
 PUBLISHED = (1933.30, 10.81)  # slope and intercept
 RATES = 10 ** (np.arange(-64, 49) / 8)  # 1e-8 to 1e6, eight to a factor of ten

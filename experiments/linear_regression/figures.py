@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from jaxmlp.comparison.figures import LOOKS, new
+from jaxmlp.comparison.drawing import LOOKS, new
 
 
 def line(found: Any, published: tuple[float, float], learned: Mapping[str, np.ndarray], steps: int) -> Figure:

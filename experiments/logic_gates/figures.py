@@ -26,7 +26,7 @@ from experiments.logic_gates.training import (
     probabilities,
 )
 from jaxmlp import activations
-from jaxmlp.comparison.figures import LOOKS, new
+from jaxmlp.comparison.drawing import LOOKS, new
 
 _EDGE = np.linspace(-0.5, 1.5, 201, dtype=np.float32)
 PLANE = np.stack(np.meshgrid(_EDGE, _EDGE), axis=-1)  # (201, 201, 2): the inputs at which regions are drawn

@@ -156,7 +156,7 @@ def _trained(ready, network, rule, epochs, on_run):
         result = jaxmlp.sweep(
             loss_fn,
             network.init,
-            getattr(jaxmlp.optimizers, rule),
+            jaxmlp.optimizers.OPTIMIZERS[rule],
             {"learning_rate": [setting.learning_rate]},
             part.train,
             keys=jax.vmap(jax.random.key)(jnp.asarray(part.seeds)),

@@ -11,7 +11,7 @@ from rich.table import Table
 from experiments.common import command
 from experiments.common.command import Comparison
 from jaxmlp.comparison import statistics
-from jaxmlp.comparison.figures import LOOKS, new
+from jaxmlp.comparison.drawing import LOOKS, new
 
 _LOOKS = {
     **{rule: {"color": LOOKS[rule]["color"], "linestyle": LOOKS[rule]["linestyle"]} for rule in ("sgd", "adam")},

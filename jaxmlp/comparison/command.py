@@ -5,6 +5,7 @@ measures those runs on the test set. Run: python -m experiments.optimizers --hel
 """
 
 import argparse
+import itertools
 import shlex
 import sys
 import time
@@ -17,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from jaxmlp.comparison import figures, problems, protocol, record, report
+from jaxmlp.comparison import drawing, figures, problems, protocol, record, report
 from jaxmlp.comparison.page import write_page
 from jaxmlp.comparison.store import RunStore, load_arrays, save_arrays
 from jaxmlp.datasets import DatasetUnavailableError
@@ -65,7 +66,7 @@ def _run(options, words, console):
     origin = record.provenance()
     for name, plan in plans.items():
         protocol.check_fits(plan, chosen[name])
-    digests = {name: problems.digest(data) for name, data in chosen.items()}
+    digests = {name: record.digest(*itertools.chain(*data)) for name, data in chosen.items()}
     identity = {"plans": {name: plan.describe() for name, plan in plans.items()}, "data": digests, "provenance": origin}
     store = RunStore(folder / _RUNS, identity, resume=options.resume)
     studies, curves = {}, {}
@@ -110,7 +111,7 @@ def _report(folder: Path, console: Console) -> None:
         texts["table.tex"].append(report.latex_table(name, problem, summary))
         for kind, draw in figures.PER_PROBLEM.items():
             path = folder / f"{name}-{kind}.png"
-            figures.save(draw(name, problem, own), path)
+            drawing.save(draw(name, problem, own), path)
             written.append(path)
     texts["table.md"].append(report.origin(results) + "\n")
     texts["table.tex"].append("% " + report.origin(results) + "\n")
@@ -118,7 +119,7 @@ def _report(folder: Path, console: Console) -> None:
         with record.replacing(folder / file) as temporary:
             temporary.write_text("\n".join(parts), encoding="utf-8")
     times = report.target_times(results["problems"])
-    figures.save(figures.profile(times), folder / "profile.png")
+    drawing.save(figures.profile(times), folder / "profile.png")
     write_page(folder / "report.html", results, summaries, times, written, folder / "profile.png")
     console.print(f"  {report.origin(results)}", highlight=False, soft_wrap=True)
     console.print(f"  {results['seconds_of_last_call']:.0f} s in the last call.", highlight=False)

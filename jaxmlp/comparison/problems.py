@@ -1,16 +1,14 @@
 """Named problems: a data set, a network, a batch size and a budget, as other people have published them."""
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import optax
 
 import jaxmlp
-from jaxmlp._checks import known
+from jaxmlp._checks import check_choice
 from jaxmlp.data import Examples, split
 
 
@@ -41,7 +39,7 @@ class Problem:
 
     def factory(self, optimizer: str) -> Any:
         """Return the optimizer's factory, its steps projected where the problem limits the weights."""
-        rule = getattr(jaxmlp.optimizers, optimizer)
+        rule = jaxmlp.optimizers.get(optimizer)
         return rule if self.max_norm is None else _Projected(rule, self.max_norm)
 
 
@@ -67,22 +65,12 @@ def load(problem: Problem, *, data_dir: Path | None = None, mirror: str | None =
     return ProblemData(train, validation, dataset.test)
 
 
-def digest(data: ProblemData) -> str:
-    """Return the SHA-256 of all arrays, by which two data sets are told apart."""
-    sha = hashlib.sha256()
-    for part in data:
-        for array in part:
-            sha.update(f"{array.shape} {array.dtype} ".encode())
-            sha.update(np.ascontiguousarray(array).data)
-    return sha.hexdigest()
-
-
 def get(name: str) -> Problem:
     """Return the problem of that name.
 
     Raises: ValueError where the name is unknown.
     """
-    return PROBLEMS[known("problem", name, PROBLEMS)]
+    return PROBLEMS[check_choice("problem", name, PROBLEMS)]
 
 
 @dataclasses.dataclass(frozen=True)

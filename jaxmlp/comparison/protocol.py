@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxmlp
-from jaxmlp._checks import in_range, known
+from jaxmlp._checks import check_choice, in_range
 from jaxmlp.comparison import speed, statistics
 from jaxmlp.comparison.problems import Problem, ProblemData
 from jaxmlp.comparison.store import RunStore
@@ -81,7 +81,7 @@ def make_plan(
     if len(set(optimizers)) != len(optimizers) or not optimizers:
         raise ValueError(f"optimizers must be different names, at least one, got {list(optimizers)}")
     for name in optimizers:
-        known("optimizer", name, tuple(_GRIDS))
+        check_choice("optimizer", name, tuple(_GRIDS))
     for name, count in (("seeds", seeds), ("epochs", epochs), ("batch_size", batch_size)):
         if count is not None and count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")

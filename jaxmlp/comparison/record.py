@@ -1,6 +1,7 @@
 """The record that an experiment leaves: plain JSON that says where its numbers came from, whole or absent."""
 
 import contextlib
+import hashlib
 import importlib.metadata
 import json
 import math
@@ -59,6 +60,15 @@ def read(path: Path) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"{path} is not a record of an experiment; run the experiment again to make one")
     return record
+
+
+def digest(*arrays: np.ndarray) -> str:
+    """Return the SHA-256 of all arrays, shapes and dtypes included, by which two data sets are told apart."""
+    sha = hashlib.sha256()
+    for array in arrays:
+        sha.update(f"{array.shape} {array.dtype} ".encode())
+        sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()
 
 
 @contextlib.contextmanager

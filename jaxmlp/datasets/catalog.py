@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 
-from jaxmlp._checks import known
+from jaxmlp._checks import check_choice
 from jaxmlp.data import Dataset
 from jaxmlp.datasets.digits import load_digits
 from jaxmlp.datasets.images import FASHION_MNIST, MNIST, load_images
@@ -56,7 +56,7 @@ def load(name: str, *, data_dir: str | os.PathLike[str] | None = None, mirror: s
             names the file, the reason and the way out. It comes after 15 s without progress at the latest, and
             nothing half-made is left that a later call would believe.
     """
-    known("data set", name, NAMES)
+    check_choice("data set", name, NAMES)
     if name in _ON_DISK:
         return _ON_DISK[name](data_dir=data_dir, mirror=mirror)
     return _ALWAYS_THERE[name]()

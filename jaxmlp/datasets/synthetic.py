@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxmlp._checks import in_range, known
+from jaxmlp._checks import check_choice, in_range
 from jaxmlp.data import Dataset, Examples
 
 # The outputs for the inputs (0, 0), (0, 1), (1, 0), (1, 1): all 16 Boolean functions of two inputs.
@@ -36,7 +36,7 @@ def logic_gate(gate: str) -> Dataset:
         x (4, 2) float32 and y (4,) int32, both of zeros and ones.
     """
     names = {outputs: name for name, outputs in LOGIC_GATES.items()}
-    name = known("logic gate", names.get(gate, gate), LOGIC_GATES)
+    name = check_choice("logic gate", names.get(gate, gate), LOGIC_GATES)
     x = np.array([(0, 0), (0, 1), (1, 0), (1, 1)], dtype=np.float32)
     y = np.array([int(output) for output in LOGIC_GATES[name]], dtype=np.int32)
     return Dataset(name, (x, y), (x.copy(), y.copy()), None, ("false", "true"))

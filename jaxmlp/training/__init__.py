@@ -1,9 +1,8 @@
-"""A whole training run as one pure, compiled function: step -> epoch -> fit."""
+"""Training runs as pure, compiled functions: step -> epoch -> fit, and sweep, a population of runs."""
 
-from jaxmlp.training.arguments import check_arguments, check_count
-from jaxmlp.training.loop import Augment, LossFn, Metric, StepMetric, fit, run, task_of
-from jaxmlp.training.program import put_together, take_apart
+from jaxmlp.training.loop import Augment, LossFn, Metric, StepMetric, fit
 from jaxmlp.training.results import Best, FitResult, History, Step, TrainState
+from jaxmlp.training.sweeps import sweep
 
 __all__ = [
     "Augment",
@@ -15,11 +14,6 @@ __all__ = [
     "Step",
     "StepMetric",
     "TrainState",
-    "check_arguments",
-    "check_count",
     "fit",
-    "put_together",
-    "run",
-    "take_apart",
-    "task_of",
+    "sweep",
 ]

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from jaxmlp._checks import all_finite
+from jaxmlp._arrays import all_finite
+from jaxmlp._checks import check_count, check_key
 from jaxmlp.objectives import takes_key
 from jaxmlp.training.results import TrainState
 
@@ -42,7 +43,7 @@ def check_arguments(task, params, train, key, epochs, batch_size, validation, ke
     if (keep_best or task.patience is not None) and validation is None:
         raise ValueError("keep_best and patience go by the validation loss; give validation=(x, y)")
     if state is None:
-        _check_key(key)
+        check_key(key)
     elif not isinstance(state, TrainState):
         raise TypeError(f"state must be a TrainState, e.g. result.state, got {type(state).__name__}")
     else:
@@ -59,14 +60,6 @@ def check_arguments(task, params, train, key, epochs, batch_size, validation, ke
             check(params if state is None else state.params, *examples)
 
 
-def check_count(name, value):
-    """Raise a TypeError or ValueError unless value is an integer of at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an integer, got {value!r}")
-    if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
-
-
 def _check_examples(name, examples):
     if not isinstance(examples, tuple | list) or len(examples) != 2:
         raise TypeError(f"{name} must be a pair (x, y), got {type(examples).__name__}")
@@ -81,10 +74,3 @@ def _check_examples(name, examples):
         if not all_finite(leaf):
             raise ValueError(f"{name} holds NaN or infinity; fill or drop those examples first")
     return lengths[0]
-
-
-def _check_key(key):
-    dtype = getattr(key, "dtype", None)
-    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
-    if dtype is None or not (typed or dtype == jnp.uint32) or key.ndim != (0 if typed else 1):
-        raise TypeError(f"key must be one key of jax.random, e.g. jax.random.key(0), got {key!r}")

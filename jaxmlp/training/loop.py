@@ -11,7 +11,7 @@ import optax
 
 from jaxmlp.optimizers import apply_updates
 from jaxmlp.training.arguments import check_arguments, functions
-from jaxmlp.training.program import put_together, take_apart
+from jaxmlp.training.partition import combine, partition
 from jaxmlp.training.results import Best, FitResult, History, Step, TrainState
 from jaxmlp.training.shards import own, scan, vary_like
 
@@ -108,14 +108,14 @@ def task_of(loss_fn, optimizer, metrics, step_metrics, augment, patience) -> Tas
 
 def run(task: Task, start, train, validation, *, epochs, batch_size, keep_best) -> FitResult:
     """Do what fit does with arguments that were checked before; start is (params, key) or a TrainState."""
-    numbers, program = take_apart(task)
+    numbers, program = partition(task)
     settings = {"epochs": epochs, "batch_size": batch_size, "keep_best": keep_best or task.patience is not None}
     return _run(numbers, start, train, validation, program=program, **settings)
 
 
 @functools.partial(jax.jit, static_argnames=("program", "epochs", "batch_size", "keep_best"))
 def _run(numbers, start, train, validation, *, program, epochs, batch_size, keep_best):
-    task: Task = put_together(numbers, program)
+    task: Task = combine(numbers, program)
     state = _started(task, start, validation, keep_best)
 
     def epoch(state) -> Any:

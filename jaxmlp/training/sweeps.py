@@ -13,20 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxmlp._checks import is_concrete, known
-from jaxmlp.training import (
-    Augment,
-    FitResult,
-    LossFn,
-    Metric,
-    StepMetric,
-    check_arguments,
-    check_count,
-    put_together,
-    run,
-    take_apart,
-    task_of,
-)
+from jaxmlp._arrays import is_concrete
+from jaxmlp._checks import check_choice, check_count, check_keys
+from jaxmlp.training.arguments import check_arguments
+from jaxmlp.training.loop import Augment, LossFn, Metric, StepMetric, run, task_of
+from jaxmlp.training.partition import combine, partition
+from jaxmlp.training.results import FitResult
 
 PyTree = Any
 Execution = Literal["auto", "threads", "vmap"]
@@ -90,10 +82,10 @@ def sweep(
         TypeError: an argument is of the wrong kind.
     """
     points = _checked_grid(optimizer, grid)
-    known("execution", execution, ("auto", "threads", "vmap"))
+    check_choice("execution", execution, ("auto", "threads", "vmap"))
     if runs_at_once is not None:
         check_count("runs_at_once", runs_at_once)
-    _check_keys(keys)
+    check_keys(keys)
     params = jax.eval_shape(init_fn, keys[0])
     first = optimizer(**{name: values[0] for name, values in points.items()})
     described = task_of(loss_fn, first, metrics, step_metrics, augment, patience)
@@ -184,7 +176,7 @@ _compiled_before: set[Any] = set()
 def _signature(shared, settings):
     """What decides whether two sweeps run one program; as with jit, shapes and dtypes count, values do not."""
     shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), shared.examples)
-    _, program = take_apart(shared.task)
+    _, program = partition(shared.task)
     functions = (shared.init_fn, shared.optimizer, program, shared.history_only)
     return (functions, str(shapes), tuple(shared.settings.items()), str(settings))
 
@@ -207,7 +199,7 @@ _THREAD_LOCAL = (
 
 def _run_of_factory(shared, point, params, key, examples):
     """One run whose optimizer is a closure: the numbers go into the program as arguments of the factory."""
-    numbers, program = take_apart(shared.task)
+    numbers, program = partition(shared.task)
     point = {name: jnp.asarray(value, float) for name, value in point.items()}
     return _compiled_factory(
         numbers, point, params, key, examples, program=program, optimizer=shared.optimizer, **shared.settings
@@ -216,14 +208,14 @@ def _run_of_factory(shared, point, params, key, examples):
 
 @functools.partial(jax.jit, static_argnames=("program", "optimizer", *_SETTINGS))
 def _compiled_factory(numbers, point, params, key, examples, *, program, optimizer, **settings):
-    task = put_together(numbers, program)._replace(optimizer=optimizer(**point))
+    task = combine(numbers, program)._replace(optimizer=optimizer(**point))
     return run(task, (params, key), *examples, **settings)
 
 
 def _vectorised(shared, points, keys, piece, on_run):
     """Pieces of the population, each one vectorised program; all of one size, so that there is one compile."""
     total = keys.shape[0]
-    numbers, program = take_apart(shared.task)
+    numbers, program = partition(shared.task)
     pieces = -(-total // (piece or _runs_that_fit(shared)))
     size = -(-total // pieces)
     rows = jnp.arange(pieces * size) % total  # the last piece is filled up with runs that are then dropped
@@ -251,7 +243,7 @@ def _vectorised(shared, points, keys, piece, on_run):
 
 @functools.partial(jax.jit, static_argnames=("program", "init_fn", "optimizer", "history_only", *_SETTINGS))
 def _compiled_piece(numbers, points, keys, examples, *, program, init_fn, optimizer, history_only, **settings):
-    task = put_together(numbers, program)
+    task = combine(numbers, program)
 
     def one(point, key):
         init_key, fit_key = jax.random.split(key)
@@ -307,7 +299,7 @@ def _checked_grid(optimizer, grid):
     arguments = inspect.signature(optimizer).parameters
     if not any(argument.kind is inspect.Parameter.VAR_KEYWORD for argument in arguments.values()):
         for name in grid:
-            known("hyperparameter", name, tuple(arguments))
+            check_choice("hyperparameter", name, tuple(arguments))
     points = {name: values if hasattr(values, "shape") else np.asarray(values) for name, values in grid.items()}
     lengths = {name: jnp.shape(values) for name, values in points.items()}
     if len(set(lengths.values())) != 1 or len(next(iter(lengths.values()))) != 1 or 0 in next(iter(lengths.values())):
@@ -319,11 +311,3 @@ def _checked_grid(optimizer, grid):
         for row in zip(*(np.asarray(values) for values in points.values()), strict=True):
             optimizer(**dict(zip(points, row, strict=True)))  # raises where a value is out of its range
     return points
-
-
-def _check_keys(keys):
-    typed = hasattr(keys, "dtype") and jnp.issubdtype(keys.dtype, jax.dtypes.prng_key)
-    if not hasattr(keys, "dtype") or keys.ndim != (1 if typed else 2) or keys.shape[0] == 0:
-        raise TypeError(
-            f"keys must be an array of random keys, e.g. jax.random.split(jax.random.key(0), 5), got {keys!r}"
-        )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from experiments.common.analysis.measures import Embedding, Mistakes, Scores
-from jaxmlp.comparison.figures import LOOKS
+from jaxmlp.comparison.drawing import LOOKS
 
 # The optimizers' palette (Okabe and Ito, 2008) and three colours that the colour-blind can tell from it; shapes help.
 _COLOURS = [*(look["color"] for look in LOOKS.values()), "#D4C200", "#882255", "#999999"]

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp._checks import is_concrete
+from jaxmlp._arrays import is_concrete
 
 PyTree = Any
 
@@ -18,15 +18,15 @@ class Program(NamedTuple):
     objects: tuple[Any, ...]  # one per leaf, None for a number
 
 
-def take_apart(tree: PyTree) -> tuple[list[jax.Array], Program]:
+def partition(tree: PyTree) -> tuple[list[jax.Array], Program]:
     """Split tree into its numbers, the arguments of a compiled program, and the rest, which it is built from."""
     leaves, structure = jax.tree.flatten(tree)
     numbers = [_as_argument(leaf) for leaf in leaves if _is_number(leaf)]
     return numbers, Program(structure, tuple(None if _is_number(leaf) else leaf for leaf in leaves))
 
 
-def put_together(numbers: list[jax.Array], program: Program) -> PyTree:
-    """Return the tree that take_apart split."""
+def combine(numbers: list[jax.Array], program: Program) -> PyTree:
+    """Return the tree that partition split."""
     rest = iter(numbers)
     return program.structure.unflatten([next(rest) if leaf is None else leaf for leaf in program.objects])
 

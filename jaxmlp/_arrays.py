@@ -1,0 +1,31 @@
+"""What is asked of arrays: whether they hold numbers now, whether those are finite, and which dtype to compute in."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+
+
+def is_concrete(value: object) -> bool:
+    """Return whether value holds numbers now, rather than being traced by jit, vmap or grad."""
+    return not isinstance(value, Tracer)
+
+
+def all_finite(array: Any) -> bool:
+    """Return whether a floating-point array is free of NaN and infinity; traced arrays and other dtypes pass."""
+    if not is_concrete(array) or not jnp.issubdtype(jnp.result_type(array), jnp.floating):
+        return True
+    # Computed where the array lies, also while a program around this is being traced.
+    with jax.ensure_compile_time_eval():
+        return bool(jnp.isfinite(array).all())
+
+
+def at_least_float32(dtype: Any) -> Any:
+    """Return the floating dtype, or float32 in place of a narrower one."""
+    return dtype if jnp.finfo(dtype).bits >= 32 else jnp.dtype(jnp.float32)
+
+
+def none_if_zero(strength: Any) -> Any:
+    """Return strength, or None where it is the plain number 0: a term that is left out of the program."""
+    return None if isinstance(strength, int | float) and strength == 0 else strength
