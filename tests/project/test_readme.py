@@ -1,27 +1,37 @@
-"""The README's example runs as it stands there, and its map names rooms that exist."""
+"""The README's example prints what the README shows, its paths exist, and it stays short."""
 
 import contextlib
 import io
 import re
 from pathlib import Path
 
-import numpy as np
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
-
-def test_the_example_runs_and_learns():
-    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+def test_the_example_prints_what_is_shown():
+    code, shown = re.findall(r"```python\n(.*?)```\n\n```\n(.*?)```", README, flags=re.DOTALL)[0]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         exec(compile(code, "README.md", "exec"), {})
-    accuracies = np.array(re.findall(r"0\.\d+", printed.getvalue()), float)
-    # One run and two more; the best networks of this size reach 0.97 to 0.98 on digits.
-    assert accuracies.shape == (3,) and accuracies.min() > 0.93
+    (got,), (said,) = (re.findall(r"0\.\d+", text) for text in (printed.getvalue(), shown))
+    # 360 test images: another processor or version of JAX rounds differently, which may flip a few of them.
+    assert abs(float(got) - float(said)) < 0.015
+    assert len([line for line in code.splitlines() if line]) == 12
+
+
+def test_the_readme_is_short():
+    assert len(README.split()) <= 900
 
 
 def test_every_path_of_the_layout_exists():
-    root = Path(__file__).parents[2]
     paths = re.findall(r"^\| `(.*?)` \|", README.split("## Layout")[1], flags=re.MULTILINE)
     assert len(paths) == 8
-    assert all((root / path).is_dir() for path in paths)
+    assert all((ROOT / path).is_dir() for path in paths)
+
+
+def test_every_relative_link_leads_somewhere():
+    pages = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "experiments/README.md")]
+    for page in pages:
+        links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text(encoding="utf-8"))
+        assert all((page.parent / link).exists() for link in links), page
