@@ -29,10 +29,10 @@ itself a pytree whose leaves are its numbers, so changing the learning rate does
 
 The state: its first field is `count`. Each further field is a slot, a pytree like the parameters.
 
-The equation: a function (g, t, *slots, **hyperparameters) -> (update, *slots) for one array of the pytree. It gets the
-gradient g, the step t counted from 1, the slots in the order of the state's fields, and the hyperparameters by name,
-all in the dtype of g, or in float32 if that is narrower. The update is added to the parameters. Define the equation at
-module level: optimizers share a compiled program only if they share the function.
+The equation: a function `(g, t, *slots, **hyperparameters) -> (update, *slots)` for one array of the pytree. It gets
+the gradient g, the step t counted from 1, the slots in the order of the state's fields, and the hyperparameters by
+name, all in the dtype of g, or in float32 if that is narrower. The update is added to the parameters. Define the
+equation at module level: optimizers share a compiled program only if they share the function.
 """
 
 import dataclasses
@@ -77,7 +77,7 @@ def transformation(
     """Build an optimizer from the equation for one array.
 
     Args:
-        rule: the equation, (g, t, *slots, **hyperparameters) -> (update, *slots); see the module's docstring.
+        rule: the equation, `(g, t, *slots, **hyperparameters) -> (update, *slots)`; see the module's docstring.
         state_type: the NamedTuple of the state: count, then the slots.
         start: slot -> name of the hyperparameter that it starts from, e.g. {"nu": "initial_scale"}. All other slots
             start from 0. The rule does not get the hyperparameters named here.
@@ -104,9 +104,9 @@ def apply_rule(rule: Rule, grads: PyTree, state: Any, hyperparameters: Mapping[s
     rounds to 1 and a moving average never moves.
 
     Args:
-        rule: the equation, (g, t, *slots, **hyperparameters) -> (update, *slots).
+        rule: the equation, `(g, t, *slots, **hyperparameters) -> (update, *slots)`.
         grads: a pytree of arrays, mapped to g.
-        state: a NamedTuple (count, *slots); each slot is a pytree like grads.
+        state: a NamedTuple of count and slots; each slot is a pytree like grads.
         hyperparameters: numbers by name; each is cast to the dtype that the rule computes in. A schedule for
             learning_rate is called with the count of steps taken.
 
