@@ -18,7 +18,7 @@ STEPS = 400
 DEFAULTS = {
     ("torch", "sgd"): {"learning_rate": 1e-3},
     ("torch", "momentum"): {"learning_rate": 1e-3, "momentum": 0.0, "dampening": 0.0},
-    ("torch", "nesterov"): {"learning_rate": 1e-3, "momentum": 0.0},
+    ("torch", "nesterov"): {"learning_rate": 1e-3},  # PyTorch's momentum of 0 cannot be used with it
     ("torch", "adagrad"): {"learning_rate": 1e-2, "initial_accumulator": 0.0, "eps": 1e-10},
     ("torch", "rmsprop"): {"learning_rate": 1e-2, "decay": 0.99, "eps": 1e-8},
     ("torch", "adam"): {"learning_rate": 1e-3, "b1": 0.9, "b2": 0.999, "eps": 1e-8},
@@ -61,8 +61,10 @@ def make(library, rule, **settings):
 
 
 def settings_of(library, rule, which):
-    """The rule's settings but its learning rate: its defaults, with a momentum where that is 0, or others."""
+    """The rule's settings but its learning rate: its defaults, with a momentum where that is 0 or none, or others."""
     defaults = {name: value for name, value in DEFAULTS[library, rule].items() if name != "learning_rate"}
+    if rule == "nesterov":
+        defaults = {"momentum": 0.0} | defaults
     if which == "away":
         return {name: AWAY[name] for name in defaults}
     return defaults | ({"momentum": 0.9} if defaults.get("momentum") == 0 else {})
@@ -86,7 +88,8 @@ def replay(optimizer, grads):
 def given(library, rule, which):
     """What of those settings the factory is told: of its defaults nothing, so that they are tested as well."""
     settings = settings_of(library, rule, which)
-    return settings if which == "away" else {n: v for n, v in settings.items() if v != DEFAULTS[library, rule][n]}
+    defaults = DEFAULTS[library, rule]
+    return settings if which == "away" else {n: v for n, v in settings.items() if v != defaults.get(n)}
 
 
 def replay_closure(optimizer, grads):
@@ -171,6 +174,17 @@ def test_at_a_constant_rate_every_momentum_is_one_rule(library, rule, name, fact
     assert_rows_agree(updates, expected, 1e-14)  # a rounding a step of 1.1e-16, of which the last few matter
 
 
+@pytest.mark.parametrize("momentum", [0.5, 0.9])
+def test_momentum_of_textbooks_is_the_plain_one_at_its_rate_times_1_minus_momentum(momentum, x64):
+    grads, rate = jnp.asarray(random_gradients()), 0.1
+    average = replay(dialects.textbook.momentum(rate, momentum), grads)
+    same = replay(optimizers.momentum(rate * (1 - momentum), momentum), grads)
+    plain = replay(optimizers.momentum(rate, momentum), grads)
+    # A rounding a step of 1.1e-16, of which the last 1 / (1 - momentum) matter; two of them in the product.
+    assert_rows_agree(average, same, 1e-14)
+    assert_rows_agree(plain, average / (1 - momentum), 1e-14)
+
+
 def test_without_eps_every_adam_is_one_rule(x64):
     grads = jnp.asarray(random_gradients())
     expected = replay(optimizers.adam(0.1, 0.8, 0.95, eps=0.0), grads)
@@ -248,9 +262,13 @@ def test_a_value_out_of_range_is_an_error_that_names_it(library, rule):
             make(library, rule, **{"learning_rate": 0.1, **settings, name: -0.5})
 
 
-def test_torch_refuses_nesterov_without_momentum():
-    with pytest.raises(ValueError, match=r"momentum must be in \(0, 1\); got 0.0"):
+def test_nesterov_of_torch_requires_a_momentum_and_refuses_0():
+    with pytest.raises(TypeError, match="required keyword-only argument: 'momentum'"):
         dialects.torch.nesterov(0.1)
+    with pytest.raises(ValueError, match=r"momentum must be in \(0, 1\); got 0.0"):
+        dialects.torch.nesterov(0.1, momentum=0.0)
+    optimizer = dialects.torch.nesterov(momentum=0.9)
+    assert sorted(jax.tree.leaves(optimizer)) == [1e-3, 0.9]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The reader's page tells the truth, and docstring, code and oracle of a rule speak of the same symbols."""
+"""The reader's page is true, and docstring, code and oracle of a rule state the same equations."""
 
 import ast
 import importlib
@@ -22,12 +22,14 @@ PAGE = (Path(jaxmlp.__file__).parent / "dialects" / "README.md").read_text(encod
 RULES = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "amsgrad")
 MODULES = (optimizers, dialects.torch, dialects.keras, dialects.sklearn, dialects.textbook)
 SECTIONS = dict(re.findall(r"^### (.+?)\n(.*?)(?=^### |\Z)", PAGE, flags=re.MULTILINE | re.DOTALL))
-WRITTEN_OUT = [(m, name) for m in MODULES for name in RULES if hasattr(m, f"_{name}_update")]
+WRITTEN_OUT = [(m, name) for m in MODULES for name in RULES if hasattr(m, f"_{name}_rule")]
+# Equations that say something in words: adagrad's "and 0 where", a share that differs by step, a look-ahead point.
+IN_WORDS = [(optimizers, "adagrad"), (dialects.torch, "momentum"), (dialects.textbook, "nesterov")]
 
 
 def equations(function):
-    """The lines of a docstring's first paragraph that define something: `name = ...`."""
-    lines = inspect.cleandoc(function.__doc__).splitlines()
+    """The lines of a docstring that define something: `name = ...`, indented or not."""
+    lines = map(str.strip, function.__doc__.splitlines())
     return [line for line in lines if re.match(r"[a-z_]\w*\ = ", line)]
 
 
@@ -47,11 +49,19 @@ def test_each_section_shows_its_rule_as_it_stands_in_the_source(section):
     module_name, name = re.search(r"`jaxmlp\.([\w.]+)\.(\w+)`", text).groups()
     module = importlib.import_module(f"jaxmlp.{module_name}")
     shown = re.search(r"```text\n(.*?)```", text, flags=re.DOTALL)[1]
-    assert shown.strip() in inspect.cleandoc(getattr(module, name).__doc__)
-    code = re.search(r"```python\n(.*?)```", text, flags=re.DOTALL)[1].rstrip()
-    source = inspect.getsource(getattr(module, f"_{name}_update"))
-    assert code in source or textwrap.indent(code, "    ") in source
+    assert textwrap.indent(shown, "    ") in inspect.cleandoc(getattr(module, name).__doc__)
+    code = re.search(r"```python\n(.*?)```", text, flags=re.DOTALL)[1]
+    functions = code.split("\n\n\n")
+    assert functions[-1] == inspect.getsource(getattr(module, f"_{name}_rule"))
+    for function in functions:
+        found = re.match(r"def (\w+)\(", function)[1]
+        assert function.rstrip() == inspect.getsource(getattr(module, found)).rstrip()
     assert len(code.splitlines()) <= 20
+
+
+def test_the_page_shows_the_body_of_a_factory_as_it_stands_in_the_source():
+    shown = re.search(r"`jaxmlp\.optimizers\.(\w+)`:\n\n```python\n(return .*?)```", PAGE, flags=re.DOTALL)
+    assert inspect.getsource(getattr(optimizers, shown[1])).endswith(textwrap.indent(shown[2], "    "))
 
 
 def test_every_rule_that_is_written_out_has_a_section():
@@ -128,9 +138,21 @@ def test_code_and_docstring_of_a_rule_use_the_same_symbols(module, name):
     lines = equations(getattr(module, name))
     assert lines and lines[-1].startswith("update = ")
     spoken = set().union(*map(symbols, lines)) - {"update", "gradient", "at", "params"}
-    used = names(inspect.getsource(getattr(module, f"_{name}_update")))
-    used |= {symbol.lstrip("_") for symbol in used} | ({"max"} if "maximum" in used else set())
+    used = names(inspect.getsource(getattr(module, f"_{name}_rule")))
+    if name == "nesterov" and module is dialects.textbook:
+        used |= names(inspect.getsource(module._look_ahead))
+    used |= {symbol.removeprefix("safe_") for symbol in used} | ({"max"} if "maximum" in used else set())
     assert spoken <= used, spoken - used
+
+
+@pytest.mark.parametrize(("module", "name"), [case for case in WRITTEN_OUT if case not in IN_WORDS])
+def test_the_code_of_a_rule_is_the_equations_of_its_docstring_line_by_line(module, name):
+    written = [line.replace("^", "**") for line in equations(getattr(module, name))]
+    code = inspect.getsource(getattr(module, f"_{name}_rule"))
+    for called, meant in (("jnp.maximum", "max"), ("jnp.sqrt", "sqrt"), ("safe_sqrt", "sqrt")):
+        code = code.replace(called, meant)
+    *assignments, _ = ast.parse(code).body[0].body
+    assert [ast.unparse(line) for line in assignments] == [ast.unparse(ast.parse(line)) for line in written]
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -149,19 +171,18 @@ def test_the_oracle_of_a_dialect_uses_the_symbols_of_the_dialect(rule):
     assert spoken <= names(inspect.getsource(rule)) | stated
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_every_rule_is_at_most_20_lines_in_one_skeleton(module):
-    tree = ast.parse(inspect.getsource(module))
-    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
-    for rule in RULES:
-        if f"_{rule}_update" not in functions:
-            continue
-        parts = [functions[name] for name in (rule, f"_{rule}_init", f"_{rule}_update") if name in functions]
-        length = sum(length_of(part) for part in parts)
-        assert length <= 20, (module.__name__, rule, length)
-        update = functions[f"_{rule}_update"]
-        assert [argument.arg for argument in update.args.args] == ["grads", "state", "params"]
-        assert ast.unparse(update.body[-1]).startswith("return _map_rule(rule, ")
+@pytest.mark.parametrize(("module", "name"), WRITTEN_OUT)
+def test_every_rule_is_at_most_20_lines_in_one_skeleton(module, name):
+    functions = {node.name: node for node in ast.parse(inspect.getsource(module)).body if hasattr(node, "name")}
+    factory, rule = functions[name], functions[f"_{name}_rule"]
+    assert length_of(factory) + length_of(rule) <= 20
+    build = next(node for node in ast.walk(factory) if isinstance(node, ast.Call))
+    assert (build.func.id, build.args[0].id) == ("transformation", f"_{name}_rule")
+    state_type = getattr(module, build.args[1].id)
+    slots = state_type._fields[1:]
+    assert tuple(argument.arg for argument in rule.args.args) == ("g", "t", *slots)
+    returned = rule.body[-1].value.elts
+    assert tuple(value.id for value in returned) == ("update", *slots)
 
 
 def length_of(function):

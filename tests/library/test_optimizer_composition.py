@@ -312,9 +312,11 @@ def test_the_gradient_through_max_norm_is_finite_at_a_zero_column(axes):
     np.testing.assert_allclose(gradient, np.broadcast_to([[1.0, 0.032], [1.0, -0.024]], params.shape), rtol=1e-5)
 
 
-def test_max_norm_refuses_a_limit_of_0_and_a_call_without_parameters():
+def test_max_norm_refuses_a_limit_of_0_several_limits_and_a_call_without_parameters():
     with pytest.raises(ValueError, match=r"limit must be in \(0, inf\); got 0"):
         optimizers.max_norm(0)
+    with pytest.raises(ValueError, match=r"limit must be one number, got shape \(2,\)"):
+        optimizers.max_norm(np.asarray([1.0, 2.0]))
     with pytest.raises(ValueError, match=r"update\(updates, state, params\)"):
         optimizers.max_norm(1.0).update(jnp.ones((2, 2)), optax.EmptyState())
 
