@@ -1,10 +1,8 @@
 """Pytrees of arrays in safetensors files: written whole or not at all, read back bit for bit."""
 
-import contextlib
 import functools
 import json
 import os
-import secrets
 import zlib
 from collections import namedtuple
 from pathlib import Path
@@ -17,6 +15,7 @@ import safetensors
 from jax.tree_util import keystr, tree_flatten_with_path
 from safetensors.numpy import save as serialize
 
+from jaxmlp import _files
 from jaxmlp._arrays import is_concrete
 
 PyTree = Any
@@ -42,7 +41,12 @@ def save(path: str | os.PathLike[str], tree: PyTree, metadata: dict[str, Any] | 
     metadata = _checked({} if metadata is None else metadata)
     text = json.dumps({"tree": _outline(tree, iter(names)), "kinds": kinds, "metadata": metadata})
     # One entry: safetensors does not keep the order of several.
-    _write(Path(path), serialize(tensors, {"jaxmlp": f"{_checksum(tensors, text)} {text}"}))
+    data = serialize(tensors, {"jaxmlp": f"{_checksum(tensors, text)} {text}"})
+    try:
+        _files.write(path, data)
+    except OSError as error:
+        hint = "no file was changed; free some space, or save to a file in a folder that you may write to"
+        raise OSError(error.errno, f"{error.strerror}; {hint}", os.fspath(path)) from error
 
 
 def load(path: str | os.PathLike[str], like: PyTree = None) -> tuple[PyTree, dict[str, Any]]:
@@ -209,29 +213,6 @@ def _checksum(tensors, text):
         checksum = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), checksum)
         checksum = zlib.crc32(array.reshape(-1).view(np.uint8), checksum)
     return f"{checksum:08x}"
-
-
-def _write(path, data):
-    """Write beside path and move into place, so that a kill or a full disk at any moment leaves whole files only."""
-    target = path.resolve()  # of a link, the file that it names
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except OSError as error:
-        hint = "what was there is untouched; free space, or save to a file in a folder that you may write to"
-        raise OSError(error.errno, f"{error.strerror}; {hint}", str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:  # the move too, where a folder can be synced
-        folder = os.open(target.parent, os.O_RDONLY)
-        stack.callback(os.close, folder)
-        os.fsync(folder)
 
 
 def _checked(metadata):

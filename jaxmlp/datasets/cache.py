@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxmlp.datasets.atomic import whole_file
+from jaxmlp._files import writing
 from jaxmlp.datasets.raw import RawImages, checked
 
 _FORMAT = 1  # raise it when what is stored, or how a source is decoded, changes
@@ -46,7 +46,7 @@ def _keep(path: Path, key: bytes, raw: RawImages) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         archive = io.BytesIO()  # a ZipFile on a full disk fails once more when it is collected; bytes do not
         np.savez(archive, key=np.frombuffer(key, np.uint8), **raw._asdict())
-        with whole_file(path) as stream:
+        with writing(path, mode=0o600) as stream:
             stream.write(archive.getbuffer())
 
 

@@ -53,7 +53,7 @@ def load(name: str, *, data_dir: str | os.PathLike[str] | None = None, mirror: s
     Raises:
         ValueError: name is not known, or mirror is no address.
         DatasetUnavailableError: nothing on disk, and fetching failed, or what is on disk is damaged; the message
-            names the file, the reason and the way out. It comes after 15 s without progress at the latest, and
+            names the file, the reason and what to do. It comes after 15 s without progress at the latest, and
             nothing half-made is left that a later call would believe.
     """
     check_choice("data set", name, NAMES)

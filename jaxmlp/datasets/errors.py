@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-# The way out of a disk that is full or may not be written to.
+# What helps where a disk is full or read-only.
 ANOTHER_FOLDER = (
     "make room and allow writing there, or name another folder by data_dir=... or the environment variable"
     " TFDS_DATA_DIR"
@@ -12,14 +12,14 @@ ANOTHER_FOLDER = (
 class DatasetUnavailableError(OSError):
     """A known data set cannot be had now: the network, the disk or a file is at fault, not the call.
 
-    Its message names the file or address, the reason and the way out.
+    Its message names the file or address, the reason and what to do.
     """
 
 
-def unavailable(where: str | Path, reason: object, way_out: str) -> DatasetUnavailableError:
+def unavailable(where: str | Path, reason: object, remedy: str) -> DatasetUnavailableError:
     """Return the error for where, a file, folder or address; reason may be the exception that was met."""
     if isinstance(reason, OSError) and reason.strerror:
         reason = reason.strerror  # without the errno and the path, which str() would repeat
     elif isinstance(reason, BaseException):
         reason = f"{type(reason).__name__}: {reason}".rstrip(": ")
-    return DatasetUnavailableError(f"{where}: {str(reason).rstrip('.')}. Way out: {way_out}")
+    return DatasetUnavailableError(f"{where}: {str(reason).rstrip('.')}. To fix this: {remedy}")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxmlp.datasets.atomic import whole_file
+from jaxmlp._files import writing
 from jaxmlp.datasets.errors import ANOTHER_FOLDER, DatasetUnavailableError, unavailable
 
 MIRROR_VARIABLE = "JAXMLP_MIRROR"
@@ -49,7 +49,7 @@ def fetch(name: str, files: Mapping[str, RegisteredFile], folder: Path, *, mirro
         ValueError: mirror is no http, https or file address.
     """
     mirror = mirror and _base_address(mirror)
-    way_out = (
+    remedy = (
         f"check the network and try again; or name a mirror, which holds {name}/{min(files)} and so on, by mirror=..."
         f" or the environment variable {MIRROR_VARIABLE}; or put the files into {by_hand}"
     )
@@ -61,8 +61,8 @@ def fetch(name: str, files: Mapping[str, RegisteredFile], folder: Path, *, mirro
             target = folder / filename
             if not is_whole(target, file):
                 log.info("fetching %s", url)
-                with whole_file(target) as stream:
-                    for chunk in _checked_chunks(url, file, way_out):
+                with writing(target) as stream:
+                    for chunk in _checked_chunks(url, file, remedy):
                         stream.write(chunk)
     except DatasetUnavailableError:
         raise
@@ -86,24 +86,24 @@ def _base_address(mirror: str) -> str:
     return mirror.rstrip("/")
 
 
-def _checked_chunks(url: str, file: RegisteredFile, way_out: str) -> Iterator[bytes]:
+def _checked_chunks(url: str, file: RegisteredFile, remedy: str) -> Iterator[bytes]:
     """Yield the content of url; at its end, or as soon as it is too long, raise if it is not the registered file."""
     digest, size = hashlib.sha256(), 0
     try:
         for chunk in _received(url):
             size += len(chunk)
             if size > file.size:
-                raise unavailable(url, f"longer than the registered {file.size} bytes", way_out)
+                raise unavailable(url, f"longer than the registered {file.size} bytes", remedy)
             digest.update(chunk)
             yield chunk
     except (OSError, http.client.HTTPException) as error:
         if isinstance(error, DatasetUnavailableError):
             raise
-        raise unavailable(url, _reason(error), way_out) from error
+        raise unavailable(url, _reason(error), remedy) from error
     if size < file.size:
-        raise unavailable(url, f"cut short: {size} of {file.size} bytes arrived", way_out)
+        raise unavailable(url, f"cut short: {size} of {file.size} bytes arrived", remedy)
     if digest.hexdigest() != file.sha256:
-        raise unavailable(url, f"wrong SHA-256 {digest.hexdigest()}, registered {file.sha256}", way_out)
+        raise unavailable(url, f"wrong SHA-256 {digest.hexdigest()}, registered {file.sha256}", remedy)
 
 
 def _received(url: str) -> Iterator[bytes]:

@@ -93,12 +93,12 @@ def _from_directory(image_set: ImageSet, directory: Path) -> RawImages:
 
 
 def _from_idx(image_set: ImageSet, paths: list[Path]) -> RawImages:
-    raw = checked(idx.read(paths), paths[0].parent, idx.WAY_OUT)
+    raw = checked(idx.read(paths), paths[0].parent, idx.REMEDY)
     labels = hashlib.sha256(raw.test_labels.tobytes()).hexdigest()
     for other in (MNIST, FASHION_MNIST):
         if other is not image_set and labels == other.test_labels_sha256:
-            way_out = f"put the files of each set into a folder of its name, {paths[0].parent / other.name}"
-            raise unavailable(paths[0].parent, f"holds {other.name}, not {image_set.name}", way_out)
+            remedy = f"put the files of each set into a folder of its name, {paths[0].parent / other.name}"
+            raise unavailable(paths[0].parent, f"holds {other.name}, not {image_set.name}", remedy)
     return in_tfds_order(raw)
 
 
@@ -109,7 +109,7 @@ def _fetched(image_set: ImageSet, root: Path, mirror: str | None) -> RawImages:
     files = tfds_directory.registered_files(name)
     fetch(name, files, downloads, mirror=mirror, by_hand=root / name)
     paths = idx.find([downloads])
-    raw = checked(idx.read(paths), downloads, idx.WAY_OUT)
+    raw = checked(idx.read(paths), downloads, idx.REMEDY)
     directory, written = tfds_directory.prepare(name, raw, root)
     for filename in files:
         (downloads / filename).unlink(missing_ok=True)

@@ -20,19 +20,19 @@ class RawImages(NamedTuple):
     test_labels: np.ndarray  # (n_test,) uint8
 
 
-def checked(raw: RawImages, where: Path, way_out: str) -> RawImages:
+def checked(raw: RawImages, where: Path, remedy: str) -> RawImages:
     """Return raw if its splits are whole and agree with each other; raise DatasetUnavailableError if not."""
     for split, images, labels in (("train", *raw[:2]), ("test", *raw[2:])):
         if images.dtype != np.uint8 or images.ndim != 3 or labels.dtype != np.uint8 or labels.ndim != 1:
             found = f"{images.dtype}{images.shape} and {labels.dtype}{labels.shape}"
-            raise unavailable(where, f"{split}: expected uint8 (n, h, w) and (n,), got {found}", way_out)
+            raise unavailable(where, f"{split}: expected uint8 (n, h, w) and (n,), got {found}", remedy)
         if len(images) != len(labels) or len(images) == 0:
-            raise unavailable(where, f"{split}: {len(images)} images but {len(labels)} labels", way_out)
+            raise unavailable(where, f"{split}: {len(images)} images but {len(labels)} labels", remedy)
         if labels.max() >= N_CLASSES:
-            raise unavailable(where, f"{split}: label {labels.max()}, expected 0 to {N_CLASSES - 1}", way_out)
+            raise unavailable(where, f"{split}: label {labels.max()}, expected 0 to {N_CLASSES - 1}", remedy)
     if raw.train_images.shape[1:] != raw.test_images.shape[1:]:
         sizes = f"{raw.train_images.shape[1:]} and {raw.test_images.shape[1:]}"
-        raise unavailable(where, f"train and test images differ in size: {sizes}", way_out)
+        raise unavailable(where, f"train and test images differ in size: {sizes}", remedy)
     return raw
 
 

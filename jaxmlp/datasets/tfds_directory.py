@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxmlp.datasets.atomic import remove_leftovers
+from jaxmlp._files import remove_leftovers
 from jaxmlp.datasets.errors import ANOTHER_FOLDER, unavailable
 from jaxmlp.datasets.fetch import RegisteredFile
 from jaxmlp.datasets.raw import RawImages, in_tfds_order
@@ -45,7 +45,7 @@ def find(folder: Path) -> Path | None:
         info = json.loads((newest / _INFO).read_text())
         file_format = info.get("fileFormat", "tfrecord")  # TFDS's default, which old versions did not write down
     except (OSError, ValueError, AttributeError) as error:
-        raise unavailable(newest / _INFO, error, _way_out(newest)) from error
+        raise unavailable(newest / _INFO, error, _remedy(newest)) from error
     if file_format != _FORMAT:
         raise unavailable(newest, f"in the format {file_format}, which needs TensorFlow", ANOTHER_FOLDER)
     return newest
@@ -86,7 +86,7 @@ def _builder(directory: Path) -> Any:
     try:
         return tfds.builder_from_directory(directory)
     except Exception as error:  # TFDS and its parsers have no common exception
-        raise unavailable(directory / _INFO, error, _way_out(directory)) from error
+        raise unavailable(directory / _INFO, error, _remedy(directory)) from error
 
 
 def _read_split(
@@ -115,7 +115,7 @@ def _read_split(
         pieces = [gather(source.__getitems__(list(range(i, min(i + _BATCH, len(source)))))) for i in starts]
         return tuple(np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
     except Exception as error:  # array_record, protobuf and Pillow raise exceptions of many kinds
-        raise unavailable(where, error, _way_out(directory)) from error
+        raise unavailable(where, error, _remedy(directory)) from error
 
 
 def prepare(name: str, raw: RawImages, data_dir: Path) -> tuple[Path, RawImages]:
@@ -194,5 +194,5 @@ def _decoded(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png), formats=("PNG",)))
 
 
-def _way_out(directory: Path) -> str:
+def _remedy(directory: Path) -> str:
     return f"remove or restore {directory}; once removed, the original files are read or fetched instead"

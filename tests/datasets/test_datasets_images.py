@@ -98,7 +98,7 @@ def assert_is(dataset, raw=RAW):
 def message(action):
     with pytest.raises(DatasetUnavailableError) as caught:
         action()
-    assert "Way out: " in str(caught.value)
+    assert "To fix this: " in str(caught.value)
     return str(caught.value)
 
 

@@ -115,7 +115,7 @@ def test_a_file_that_is_not_there_and_a_folder_are_value_errors(tmp_path):
 
 def test_a_forged_openml_file_and_a_mirror_without_it_are_told(tmp_path):
     mirror = (tmp_path / "no_mirror").as_uri()
-    with pytest.raises(DatasetUnavailableError, match=r"no_mirror/titanic/phpMYEkMl\.csv: No such file.*Way out"):
+    with pytest.raises(DatasetUnavailableError, match=r"no_mirror/titanic/phpMYEkMl\.csv: No such file.*To fix this"):
         titanic_table(data_dir=tmp_path / "empty", mirror=mirror)
     path = tmp_path / "data" / "phpMYEkMl.csv"
     path.parent.mkdir()
