@@ -1,6 +1,5 @@
 """A population of training runs from one compiled program: points of a grid of hyperparameters x random keys."""
 
-import contextlib
 import functools
 import inspect
 import os
@@ -19,6 +18,7 @@ from jaxmlp.training.arguments import check_arguments
 from jaxmlp.training.loop import Augment, LossFn, Metric, StepMetric, run, task_of
 from jaxmlp.training.partition import combine, partition
 from jaxmlp.training.results import FitResult
+from jaxmlp.training.settings import applied, thread_settings
 
 PyTree = Any
 Execution = Literal["auto", "threads", "vmap"]
@@ -131,15 +131,13 @@ def _side_by_side(shared, points, keys, threads, on_run):
     values = {name: np.asarray(column) for name, column in points.items()}
     examples = jax.device_put(shared.examples)
     total = keys.shape[0]
-    settings = {setting: getattr(jax.config, f"jax_{setting}") for setting in _THREAD_LOCAL}
+    settings = thread_settings()
 
     def one(index):
-        with contextlib.ExitStack() as stack:
-            for setting, value in settings.items():
-                stack.enter_context(getattr(jax, setting)(value))
-            return train(index)
+        with applied(settings):
+            return jax.block_until_ready(start(index))
 
-    def train(index):
+    def start(index):
         init_key, fit_key = jax.random.split(keys[index])
         params, point = shared.init_fn(init_key), {name: column[index].item() for name, column in values.items()}
         built = shared.optimizer(**point)
@@ -147,54 +145,23 @@ def _side_by_side(shared, points, keys, threads, on_run):
             result = _run_of_factory(shared, point, params, fit_key, examples)
         else:
             result = run(shared.task._replace(optimizer=built), (params, fit_key), *examples, **shared.settings)
-        return jax.block_until_ready(_kept(result, shared.history_only))
+        return _kept(result, shared.history_only)
 
-    # The first run goes alone, so that the threads find the program compiled, unless an earlier sweep has done so.
-    results = []
-    signature = _signature(shared, settings)
-    if signature not in _compiled_before:
-        results = [one(0)]
-        on_run(1, total)
-        _compiled_before.add(signature)
-    alone = len(results)
+    # The first run is started alone, so that the threads find the program compiled. JAX returns as soon as it runs, so
+    # if the program was compiled before, the others start at once.
+    first = start(0)
     pool = ThreadPoolExecutor(threads or _cpus())
     try:
-        futures = [pool.submit(one, index) for index in range(alone, total)]
-        for done, future in enumerate(as_completed(futures), alone + 1):
+        futures = [pool.submit(jax.block_until_ready, first)]
+        futures += [pool.submit(one, index) for index in range(1, total)]
+        for done, future in enumerate(as_completed(futures), 1):
             future.result()  # an error ends the sweep at once
             on_run(done, total)
-        results += [future.result() for future in futures]
+        results = [future.result() for future in futures]
     finally:
-        # Not waiting: a run cannot be stopped, and who interrupts a sweep should not have to sit one out.
+        # Not waiting: a run cannot be stopped, and an interrupted sweep should end at once.
         pool.shutdown(wait=False, cancel_futures=True)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
-
-
-_compiled_before: set[Any] = set()
-
-
-def _signature(shared, settings):
-    """What decides whether two sweeps run one program; as with jit, shapes and dtypes count, values do not."""
-    shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), shared.examples)
-    _, program = partition(shared.task)
-    functions = (shared.init_fn, shared.optimizer, program, shared.history_only)
-    return (functions, str(shapes), tuple(shared.settings.items()), str(settings))
-
-
-# What a caller may have set by a context manager, which JAX keeps for each thread apart.
-_THREAD_LOCAL = (
-    "enable_x64",
-    "default_device",
-    "default_matmul_precision",
-    "default_prng_impl",
-    "threefry_partitionable",
-    "disable_jit",
-    "softmax_custom_jvp",
-    "numpy_dtype_promotion",
-    "numpy_rank_promotion",
-    "debug_nans",
-    "debug_infs",
-)
 
 
 def _run_of_factory(shared, point, params, key, examples):
