@@ -1,6 +1,8 @@
 """What arguments are checked for, and how an error is worded: what was received, what is expected, how to fix it."""
 
 import difflib
+import importlib
+import importlib.util
 import math
 from collections.abc import Collection
 from typing import Any
@@ -9,6 +11,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+
+
+def need(extra: str, *modules: str) -> None:
+    """Raise a ModuleNotFoundError that names the extra to install, where one of its modules is missing."""
+    for module in modules:
+        try:
+            if importlib.util.find_spec(module) is None:
+                importlib.import_module(module)  # raises
+        except ModuleNotFoundError as error:
+            message = f"{error}; to fix this, install it with pip install 'jaxmlp[{extra}]'"
+            raise ModuleNotFoundError(message, name=error.name) from error
 
 
 def check_choice(kind: str, name: str, choices: Collection[str]) -> str:

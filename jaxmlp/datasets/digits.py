@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxmlp._checks import need
 from jaxmlp.data import Dataset
 
 _LARGEST_PIXEL = 16
@@ -18,6 +19,7 @@ def load_digits() -> Dataset:
 
     Source: Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI; its test part.
     """
+    need("data", "sklearn")
     from sklearn.datasets import load_digits as sklearn_digits
     from sklearn.model_selection import train_test_split
 

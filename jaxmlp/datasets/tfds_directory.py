@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmlp._checks import need
 from jaxmlp._files import remove_leftovers
 from jaxmlp.datasets.errors import ANOTHER_FOLDER, unavailable
 from jaxmlp.datasets.fetch import RegisteredFile
@@ -58,7 +59,7 @@ def files(directory: Path) -> list[Path]:
 
 def read(directory: Path) -> RawImages:
     """Decode a prepared directory; one that is damaged raises DatasetUnavailableError, whatever its damage."""
-    import tensorflow_datasets as tfds
+    tfds = _tfds()
 
     def gather(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
         images = np.stack([_decoded(example["image"]) for example in examples])
@@ -80,9 +81,16 @@ def read_columns(directory: Path, columns: Sequence[str]) -> tuple[np.ndarray, .
     return _read_split(_builder(directory), "train", directory, gather, None)
 
 
-def _builder(directory: Path) -> Any:
-    import tensorflow_datasets as tfds
+def _tfds() -> Any:
+    """Import TFDS; raise a ModuleNotFoundError at once where it, or what it reads its files with, is missing."""
+    need("data", "tensorflow_datasets", "array_record", "importlib_resources", "PIL")
+    import tensorflow_datasets
 
+    return tensorflow_datasets
+
+
+def _builder(directory: Path) -> Any:
+    tfds = _tfds()
     try:
         return tfds.builder_from_directory(directory)
     except Exception as error:  # TFDS and its parsers have no common exception
@@ -127,14 +135,12 @@ def prepare(name: str, raw: RawImages, data_dir: Path) -> tuple[Path, RawImages]
     Returns:
         The directory, and the examples as they were read back, in the order of TFDS.
     """
-    import tensorflow_datasets as tfds
-
+    tfds = _tfds()
     work = None
     try:
         remove_leftovers(data_dir.glob(f"{_INCOMPLETE}*"))
         work = Path(tempfile.mkdtemp(prefix=_INCOMPLETE, dir=data_dir))
-        builder: Any = tfds.builder_cls(name)
-        builder = builder(data_dir=work, file_format=_FORMAT)
+        builder = tfds.builder_cls(name)(data_dir=work, file_format=_FORMAT)
         # TFDS's own builder encodes images by TensorFlow, but takes encoded ones as they are: it gets PNG instead
         # of its download, and what it writes is what it would have written.
         builder._split_generators = lambda manager: {
@@ -165,9 +171,8 @@ def prepare(name: str, raw: RawImages, data_dir: Path) -> tuple[Path, RawImages]
 
 def registered_files(name: str) -> dict[str, RegisteredFile]:
     """Return the files that TFDS registers for the data set name, by their file names."""
-    import tensorflow_datasets as tfds
-
-    builder: Any = tfds.builder_cls(name)
+    tfds = _tfds()
+    builder = tfds.builder_cls(name)
     return {
         info.filename or url.rpartition("/")[2]: RegisteredFile(url, int(info.size), info.checksum)
         for url, info in builder.url_infos.items()

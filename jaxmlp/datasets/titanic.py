@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmlp._checks import need
 from jaxmlp.data import Dataset, fill_missing, medians
 from jaxmlp.datasets import tfds_directory
 from jaxmlp.datasets.errors import DatasetUnavailableError, unavailable
@@ -106,6 +107,7 @@ def load_titanic(*, data_dir: str | os.PathLike[str] | None = None, mirror: str 
     part. For the port that is 2, Southampton, where more than half came aboard. Nothing is standardised: ages go to
     80, fares to 512.
     """
+    need("data", "sklearn")
     from sklearn.model_selection import train_test_split
 
     x, y, _ = titanic_table(data_dir=data_dir, mirror=mirror)
