@@ -1,4 +1,4 @@
-"""Training runs as pure, compiled functions: step -> epoch -> fit, and sweep, a population of runs."""
+"""Training as pure, compiled functions: `fit` for one run, `sweep` for a grid of hyperparameters times random keys."""
 
 from jaxmlp.training.loop import Augment, LossFn, Metric, StepMetric, fit
 from jaxmlp.training.results import Best, FitResult, History, Step, TrainState

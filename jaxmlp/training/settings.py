@@ -1,4 +1,4 @@
-"""JAX's settings that belong to one thread, and how another thread takes them over."""
+"""The settings of JAX that belong to one thread, and how another thread takes them over."""
 
 import contextlib
 from collections.abc import Iterator

@@ -215,8 +215,8 @@ def claim(count):
         (cut, "RuntimeError"),
         (forge, "Riegeli"),
         (Path.unlink, "No such file"),
-        (claim(29), "30 examples, but 29 by dataset_info.json"),
-        (claim(31), "30 examples, but 31 by dataset_info.json"),
+        (claim(29), "30 examples, but dataset_info.json says 29"),
+        (claim(31), "30 examples, but dataset_info.json says 31"),
     ],
     ids=["cut", "forged", "missing", "too_many", "too_few"],
 )

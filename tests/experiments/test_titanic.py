@@ -92,10 +92,10 @@ def test_a_value_that_cannot_be_is_named_with_its_line_and_column(tmp_path, colu
     [
         (b"", "line 1: no column Survived, Age, .*; found nothing. Give a file with the columns Survived, Age"),
         (b"PassengerId,Pclass,Sex,Age,SibSp,Parch,Fare,Embarked\n", "no column Survived; .*test.csv lacks Survived"),
-        (",".join(HEADER).encode(), "no passenger in it; give the path of Kaggle's train.csv"),
+        (",".join(HEADER).encode(), "it has no passengers; give the path of Kaggle's train.csv"),
         (f"{','.join(HEADER)}\n1,0,3\n".encode(), "line 2: 3 values, but 11 columns"),
-        (b"\xff\xfe\x00", "no CSV file in UTF-8"),
-        (f'{",".join(HEADER)}\n"1,0,3\n'.encode(), "no CSV file"),
+        (b"\xff\xfe\x00", "not a CSV file in UTF-8"),
+        (f'{",".join(HEADER)}\n"1,0,3\n'.encode(), "not a CSV file"),
     ],
     ids=["empty", "no_survived", "no_rows", "short_row", "binary", "open_quote"],
 )
