@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jaxmlp._checks import check_choice, in_range
 
+__docformat__ = "google"
 __all__ = [
     "ACTIVATIONS",
     "elu",

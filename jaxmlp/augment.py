@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from jaxmlp._arrays import at_least_float32, none_if_zero
 from jaxmlp._checks import check_count, one_number
 
+__docformat__ = "google"
 __all__ = ["chain", "distort", "random_crop", "random_flip"]
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
@@ -150,9 +151,9 @@ def chain(*augmentations: Augmentation) -> Augmentation:
         TypeError: one of them is not callable.
 
     Example:
-        >>> import jax, jaxmlp
-        >>> shape = (28, 28)
-        >>> augment = jaxmlp.augment.chain(jaxmlp.augment.random_crop(shape, 2), jaxmlp.augment.random_flip(shape))
+        >>> import jax
+        >>> from jaxmlp.augment import chain, random_crop, random_flip
+        >>> augment = chain(random_crop((28, 28), 2), random_flip((28, 28)))
         >>> print(augment(jax.random.key(0), jax.numpy.ones((5, 784))).shape)
         (5, 784)
     """

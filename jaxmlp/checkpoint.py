@@ -18,6 +18,7 @@ from safetensors.numpy import save as serialize
 from jaxmlp import _files
 from jaxmlp._arrays import PyTree, is_concrete
 
+__docformat__ = "google"
 __all__ = ["load", "save"]
 
 
@@ -39,8 +40,8 @@ def save(path: str | os.PathLike[str], tree: PyTree, metadata: dict[str, Any] | 
         >>> import jax, jaxmlp
         >>> net = jaxmlp.mlp((4, 8, 3))
         >>> params = net.init(jax.random.key(0))
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     jaxmlp.save(f"{folder}/params.safetensors", params, {"layer_sizes": [4, 8, 3]})
+        >>> with tempfile.NamedTemporaryFile() as file:
+        ...     jaxmlp.save(file.name, params, {"layer_sizes": [4, 8, 3]})
     """
     paths = tree_flatten_with_path(tree)[0]
     names, tensors, kinds = _names(paths), {}, {}
@@ -83,9 +84,9 @@ def load(path: str | os.PathLike[str], like: PyTree = None) -> tuple[PyTree, dic
         >>> import tempfile
         >>> import jax, jaxmlp
         >>> net, key = jaxmlp.mlp((4, 8, 3)), jax.random.key(0)
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     jaxmlp.save(f"{folder}/params.safetensors", net.init(key), {"layer_sizes": [4, 8, 3]})
-        ...     params, metadata = jaxmlp.load(f"{folder}/params.safetensors", jax.eval_shape(net.init, key))
+        >>> with tempfile.NamedTemporaryFile() as file:
+        ...     jaxmlp.save(file.name, net.init(key), {"layer_sizes": [4, 8, 3]})
+        ...     params, metadata = jaxmlp.load(file.name, jax.eval_shape(net.init, key))
         >>> print(params[0].w.shape, metadata)
         (4, 8) {'layer_sizes': [4, 8, 3]}
     """

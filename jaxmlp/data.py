@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+__docformat__ = "google"
 __all__ = ["Dataset", "Moments", "fill_missing", "medians", "moments", "split", "standardise"]
 
 Examples = tuple[np.ndarray, np.ndarray]

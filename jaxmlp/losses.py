@@ -16,6 +16,7 @@ import numpy as np
 from jaxmlp._arrays import at_least_float32, is_concrete
 from jaxmlp._checks import check_choice
 
+__docformat__ = "google"
 __all__ = [
     "LOSSES",
     "binary_cross_entropy",
@@ -107,7 +108,8 @@ def binary_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     Example:
         >>> import numpy as np
         >>> from jaxmlp.losses import binary_cross_entropy
-        >>> print(f"{binary_cross_entropy(np.array([[2.0], [0.0]]), np.array([1, 0])):.4f}")
+        >>> logits, targets = np.array([[2.0], [0.0]]), np.array([1, 0])
+        >>> print(f"{binary_cross_entropy(logits, targets):.4f}")
         0.4100
     """
     check_probabilities(targets)

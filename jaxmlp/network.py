@@ -18,6 +18,7 @@ import numpy as np
 from jaxmlp import activations
 from jaxmlp._checks import check_choice, in_range
 
+__docformat__ = "google"
 __all__ = ["INITIALIZERS", "Layer", "Network", "mlp"]
 
 Initializer = Callable[..., jax.Array]

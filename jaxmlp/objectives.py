@@ -11,6 +11,7 @@ from jaxmlp import losses
 from jaxmlp._arrays import at_least_float32, none_if_zero
 from jaxmlp._checks import one_number, takes
 
+__docformat__ = "google"
 __all__ = [
     "Accuracy",
     "DeadUnits",
@@ -129,8 +130,8 @@ class Accuracy:
 def accuracy(apply: Apply) -> Accuracy:
     """Build the function that measures the fraction of correct predictions.
 
-    The prediction is the class of the largest output, ties going to the first. With one output it is 1 if the logit is
-    > 0, else 0. NaN counts as wrong.
+    The prediction is the class of the largest output, ties going to the first. With a single output it is 1 for a
+    positive logit and 0 otherwise. NaN counts as wrong.
 
     Args:
         apply: (params, x) -> outputs, e.g. net.apply.
@@ -146,7 +147,8 @@ def accuracy(apply: Apply) -> Accuracy:
         >>> import numpy as np
         >>> import jaxmlp
         >>> accuracy = jaxmlp.accuracy(lambda params, x: x @ params)
-        >>> print(accuracy(np.eye(2), np.array([[2.0, 1.0], [0.0, 3.0], [5.0, 4.0]]), np.array([0, 1, 1])).round(4))
+        >>> x, labels = np.array([[2.0, 1.0], [0.0, 3.0], [5.0, 4.0]]), np.array([0, 1, 1])
+        >>> print(f"{accuracy(np.eye(2), x, labels):.4f}")
         0.6667
     """
     if not callable(apply):
@@ -214,8 +216,8 @@ def largest_weights(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
 
     Example:
         >>> import jax, jaxmlp
-        >>> params = jaxmlp.mlp((2, 4, 2), initializer=jax.nn.initializers.constant(0.5)).init(jax.random.key(0))
-        >>> print(jaxmlp.largest_weights(params, None, None))
+        >>> net = jaxmlp.mlp((2, 4, 2), initializer=jax.nn.initializers.constant(0.5))
+        >>> print(jaxmlp.largest_weights(net.init(jax.random.key(0)), None, None))
         [0.5 0.5]
     """
     return jnp.stack([jnp.max(jnp.abs(layer.w)) for layer in params])
@@ -237,7 +239,8 @@ def gradient_norms(step: Any) -> jax.Array:
         >>> import jax.numpy as jnp
         >>> import jaxmlp
         >>> grads = (jaxmlp.Layer(w=jnp.array([[3.0]]), b=jnp.array([4.0])),)
-        >>> print(jaxmlp.gradient_norms(jaxmlp.Step(loss=0.0, params=None, grads=grads, updates=None)))
+        >>> step = jaxmlp.Step(loss=0.0, params=None, grads=grads, updates=None)
+        >>> print(jaxmlp.gradient_norms(step))
         [5.]
     """
     if not isinstance(step.grads, Sequence):

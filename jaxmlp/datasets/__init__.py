@@ -30,4 +30,5 @@ from jaxmlp.datasets.errors import DatasetUnavailableError
 from jaxmlp.datasets.synthetic import logic_gate, noisy_line
 from jaxmlp.datasets.titanic import titanic_table
 
+__docformat__ = "google"
 __all__ = ["NAMES", "DatasetUnavailableError", "load", "logic_gate", "noisy_line", "titanic_table"]

@@ -84,12 +84,12 @@ def titanic_table(
         DatasetUnavailableError: without csv, as jaxmlp.datasets.load raises it.
 
     Example:
-        >>> import pathlib, tempfile
+        >>> import tempfile
         >>> import jaxmlp
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = pathlib.Path(folder, "train.csv")
-        ...     _ = path.write_text("Survived,Pclass,Sex,Age,SibSp,Parch,Fare,Embarked\\n1,3,female,,0,0,7.9,S\\n")
-        ...     print(jaxmlp.datasets.titanic_table(csv=path).x)
+        >>> with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+        ...     print("Survived,Pclass,Sex,Age,SibSp,Parch,Fare,Embarked", file=file)
+        ...     print("1,3,female,,0,0,7.9,S", file=file, flush=True)
+        ...     print(jaxmlp.datasets.titanic_table(csv=file.name).x)
         [[nan 1.  3.  0.  0.  7.9 2. ]]
 
     Source:

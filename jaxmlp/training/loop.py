@@ -105,10 +105,10 @@ def fit(
         >>> import jax, jaxmlp
         >>> xor, net = jaxmlp.datasets.load("xor"), jaxmlp.mlp((2, 8, 2))
         >>> params, loss_fn = net.init(jax.random.key(0)), jaxmlp.objective(net.apply)
-        >>> run = {"key": jax.random.key(1), "epochs": 100, "batch_size": 4}
-        >>> result = jaxmlp.fit(loss_fn, params, jaxmlp.optimizers.adam(0.1), xor.train, **run)
-        >>> print(net.apply(result.params, xor.test[0]).argmax(axis=1), result.history.train_loss.shape)
-        [0 1 1 0] (100,)
+        >>> run = loss_fn, params, jaxmlp.optimizers.adam(0.1), xor.train
+        >>> result = jaxmlp.fit(*run, key=jax.random.key(1), epochs=100, batch_size=4)
+        >>> print(net.apply(result.params, xor.test[0]).argmax(axis=1))
+        [0 1 1 0]
     """
     task = task_of(loss_fn, optimizer, metrics, step_metrics, augment, patience)
     check_arguments(task, params, train, key, epochs, batch_size, validation, keep_best, state)

@@ -89,10 +89,10 @@ def sweep(
     Example:
         >>> import jax, jaxmlp
         >>> xor, net = jaxmlp.datasets.load("xor"), jaxmlp.mlp((2, 8, 2))
-        >>> grid = {"learning_rate": [0.001, 0.01, 0.1]}
-        >>> run = {"keys": jax.random.split(jax.random.key(0), 2), "epochs": 20, "batch_size": 4}
-        >>> adam, loss_fn = jaxmlp.optimizers.adam, jaxmlp.objective(net.apply)
-        >>> print(jaxmlp.sweep(loss_fn, net.init, adam, grid, xor.train, **run).history.train_loss.shape)
+        >>> grid, keys = {"learning_rate": [0.001, 0.01, 0.1]}, jax.random.split(jax.random.key(0), 2)
+        >>> runs = jaxmlp.objective(net.apply), net.init, jaxmlp.optimizers.adam, grid, xor.train
+        >>> results = jaxmlp.sweep(*runs, keys=keys, epochs=20, batch_size=4)
+        >>> print(results.history.train_loss.shape)
         (3, 2, 20)
     """
     points = _checked_grid(optimizer, grid)

@@ -85,8 +85,9 @@ def test_the_public_modules_are_found():
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
-def test_a_star_import_gives_the_public_names_and_nothing_else(module):
+def test_a_module_lists_its_public_names_and_the_form_of_its_docstrings(module):
     assert hasattr(module, "__all__"), "no __all__"
+    assert module.__docformat__ == "google"  # which pdoc does not inherit from the package
     assert len(set(module.__all__)) == len(module.__all__)
     for name in module.__all__:
         assert hasattr(module, name) and not name.startswith("_")
@@ -127,6 +128,8 @@ def test_a_docstring_has_the_one_form(name):
         if heading in SECTIONS:
             assert not same_line.strip(), f"{heading}: is not followed by a line of its own"
             assert re.match(r"\n    \S", next_line), f"{heading}: is not followed by an indented block"
+    # Markdown would take a line that begins like this for a quotation, a list or a heading.
+    assert not re.search(r"^ *(>(?!>>)|[*+] |#)", text, flags=re.MULTILINE), "a line begins with >, *, + or #"
     # Tools find sections by their headings at the margin: an indented one is part of the text above it.
     assert not re.search(rf"^ +({'|'.join(SECTIONS[1:])}):", text, flags=re.MULTILINE), "a heading is indented"
 
