@@ -23,16 +23,16 @@ OTHER_NAMES = ("Arguments", "Parameters", "Return", "Yield", "Raise", "Examples"
 
 def public_modules() -> list[ModuleType]:
     """Return jaxmlp and the modules that __all__ names, from package to package, and all of jaxmlp.comparison."""
-    found, waiting = [], [jaxmlp, jaxmlp.comparison]
+    for info in pkgutil.iter_modules(jaxmlp.comparison.__path__, "jaxmlp.comparison."):
+        importlib.import_module(info.name)
+    waiting = [value for name, value in vars(jaxmlp.comparison).items() if not name.startswith("_")]
+    waiting, found = [jaxmlp, jaxmlp.comparison, *waiting], set()
     while waiting:
         module = waiting.pop()
-        found.append(module)
-        names = getattr(module, "__all__", ())
-        waiting += [value for name in names if inspect.ismodule(value := getattr(module, name))]
-    for info in pkgutil.iter_modules(jaxmlp.comparison.__path__, "jaxmlp.comparison."):
-        if not info.name.rpartition(".")[2].startswith("_"):
-            found.append(importlib.import_module(info.name))
-    return sorted(set(found), key=lambda module: module.__name__)
+        if inspect.ismodule(module) and module.__name__.startswith("jaxmlp") and module not in found:
+            found.add(module)
+            waiting += [getattr(module, name) for name in getattr(module, "__all__", ())]
+    return sorted(found, key=lambda module: module.__name__)
 
 
 def public_objects() -> dict[str, object]:
@@ -112,7 +112,8 @@ def test_an_example_runs_and_prints_what_it_says(name):
     # With JAX's own settings, under which users run it; the other tests are stricter.
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         result = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE).run(example, out=printed.append)
-    assert result.attempted > 0 and result.failed == 0, "".join(printed)
+    assert result.failed == 0, "".join(printed)
+    assert result.attempted > 0 or "# doctest: +SKIP" in example.docstring  # such as one that would end the process
 
 
 @pytest.mark.parametrize("name", DOCUMENTED)
