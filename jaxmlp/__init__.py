@@ -1,6 +1,40 @@
-"""The multilayer perceptron in pure JAX, with its classic optimizers written out by hand."""
+"""The multilayer perceptron in pure JAX, with its classic optimizers written out by hand.
 
-from jaxmlp import activations, augment, data, datasets, dialects, losses, optimizers
+Every function is pure and works with `jax.jit`, `jax.grad` and `jax.vmap`. The parts:
+
+- `mlp` builds a network, a pair of functions `init` and `apply`; `objective` makes a loss function of it.
+- `jaxmlp.optimizers` has the update rules as optax defines them, `jaxmlp.dialects` as other libraries do.
+- `fit` trains one network, `sweep` a grid of hyperparameters times random keys, each as one compiled program.
+- `jaxmlp.datasets` loads data, `jaxmlp.data` prepares it, `jaxmlp.augment` changes images during training.
+- `save` and `load` keep parameters and the state of a run in safetensors files.
+- `jaxmlp.comparison`, which is imported only by its own name, compares optimizers; it needs the extra `comparison`.
+
+Example:
+    >>> import jax, jaxmlp
+    >>> digits = jaxmlp.datasets.load("digits")
+    >>> net = jaxmlp.mlp((64, 32, 10))
+    >>> loss_fn, params = jaxmlp.objective(net.apply), net.init(jax.random.key(0))
+    >>> run = {"key": jax.random.key(1), "epochs": 5, "batch_size": 32}
+    >>> result = jaxmlp.fit(loss_fn, params, jaxmlp.optimizers.adam(1e-2), digits.train, **run)
+    >>> print(jaxmlp.accuracy(net.apply)(result.params, *digits.test) > 0.9)
+    True
+"""
+
+import importlib.metadata
+
+from jaxmlp import (
+    activations,
+    augment,
+    checkpoint,
+    data,
+    datasets,
+    dialects,
+    losses,
+    network,
+    objectives,
+    optimizers,
+    training,
+)
 from jaxmlp.checkpoint import load, save
 from jaxmlp.data import Dataset
 from jaxmlp.network import Layer, Network, mlp
@@ -21,6 +55,7 @@ __all__ = [
     "activations",
     "apply_updates",
     "augment",
+    "checkpoint",
     "data",
     "datasets",
     "dead_units",
@@ -31,8 +66,18 @@ __all__ = [
     "load",
     "losses",
     "mlp",
+    "network",
     "objective",
+    "objectives",
     "optimizers",
     "save",
     "sweep",
+    "training",
 ]
+
+__docformat__ = "google"
+
+try:
+    __version__ = importlib.metadata.version("jaxmlp")
+except importlib.metadata.PackageNotFoundError:  # a clone that is not installed
+    __version__ = "0+unknown"

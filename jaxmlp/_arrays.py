@@ -1,4 +1,4 @@
-"""What is asked of arrays: whether they hold numbers now, whether those are finite, and which dtype to compute in."""
+"""Questions about arrays: whether they have values now, whether those are finite, and which dtype to compute in."""
 
 from typing import Any
 
@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
+PyTree = Any
+
 
 def is_concrete(value: object) -> bool:
-    """Return whether value holds numbers now, rather than being traced by jit, vmap or grad."""
+    """Return whether value has numbers now, rather than being traced by jit, vmap or grad."""
     return not isinstance(value, Tracer)
 
 
@@ -16,7 +18,7 @@ def all_finite(array: Any) -> bool:
     """Return whether a floating-point array is free of NaN and infinity; traced arrays and other dtypes pass."""
     if not is_concrete(array) or not jnp.issubdtype(jnp.result_type(array), jnp.floating):
         return True
-    # Computed where the array lies, also while a program around this is being traced.
+    # Computed on the device of the array, even while the program around this is being traced.
     with jax.ensure_compile_time_eval():
         return bool(jnp.isfinite(array).all())
 
@@ -27,5 +29,5 @@ def at_least_float32(dtype: Any) -> Any:
 
 
 def none_if_zero(strength: Any) -> Any:
-    """Return strength, or None where it is the plain number 0: a term that is left out of the program."""
+    """Return strength, or None if it is the plain number 0, which leaves the term out of the program."""
     return None if isinstance(strength, int | float) and strength == 0 else strength

@@ -1,8 +1,11 @@
-"""What arguments are checked for, and how an error is worded: what was received, what is expected, how to fix it."""
+"""Checks of arguments. Every error says what was received, what is expected and how to fix it."""
 
 import difflib
+import importlib
+import importlib.util
+import inspect
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 import jax
@@ -11,8 +14,19 @@ import numpy as np
 from jax.core import Tracer
 
 
+def need(extra: str, *modules: str) -> None:
+    """Raise a ModuleNotFoundError that names the extra to install if one of its modules is missing."""
+    for module in modules:
+        try:
+            if importlib.util.find_spec(module) is None:
+                importlib.import_module(module)  # raises
+        except ModuleNotFoundError as error:
+            message = f"{error}; to fix this, install it with pip install 'jaxmlp[{extra}]'"
+            raise ModuleNotFoundError(message, name=error.name) from error
+
+
 def check_choice(kind: str, name: str, choices: Collection[str]) -> str:
-    """Return name if it is one of choices; raise a ValueError that suggests the nearest one if not."""
+    """Return name if it is one of choices; if not, raise a ValueError that suggests the nearest one."""
     if name in choices:
         return name
     by_lower = {choice.lower(): choice for choice in choices}
@@ -24,7 +38,7 @@ def check_choice(kind: str, name: str, choices: Collection[str]) -> str:
 def in_range(name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
     """Raise a ValueError unless every element of value lies in [low, high), or in (low, high) with open_low.
 
-    A traced value has no number yet, so it passes: inside a compiled program a bad one shows as a diverged run.
+    A traced value has no number yet, so it passes; inside a compiled program a bad value shows as a diverged run.
     """
     if isinstance(value, Tracer):
         return
@@ -38,7 +52,7 @@ def in_range(name: str, value: Any, low: float, high: float = math.inf, *, open_
 
 
 def one_number(name: str, value: Any, low: float, high: float = math.inf, *, open_low: bool = False) -> None:
-    """Raise a ValueError unless value is a single number in the range, as in_range has it."""
+    """Raise a ValueError unless value is a single number in the range, which is that of in_range."""
     in_range(name, value, low, high, open_low=open_low)
     if np.ndim(value):
         raise ValueError(f"{name} must be one number, got shape {np.shape(value)}; for several use jax.vmap")
@@ -50,6 +64,15 @@ def check_count(name: str, value: Any, least: int = 1) -> None:
         raise TypeError(f"{name} must be an integer, got {value!r}")
     if value < least:
         raise ValueError(f"{name} must be at least {least}, got {value}")
+
+
+def takes(function: Callable[..., Any], name: str) -> bool:
+    """Return whether function can be called with an argument of that name; True where Python cannot say."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return True
+    return name in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
 
 
 def check_key(key: Any) -> None:

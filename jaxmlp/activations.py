@@ -1,6 +1,7 @@
-"""Elementwise activation functions, by name; most are jax.nn's, with the derivative at each kink stated.
+"""Elementwise activation functions, each also by its name.
 
-All take and return an array of any shape and floating dtype.
+Every function takes and returns an array of any shape and floating dtype. Most are those of `jax.nn`; the derivative at
+each kink is stated.
 """
 
 import dataclasses
@@ -10,6 +11,24 @@ import jax
 import jax.numpy as jnp
 
 from jaxmlp._checks import check_choice, in_range
+
+__docformat__ = "google"
+__all__ = [
+    "ACTIVATIONS",
+    "elu",
+    "gelu",
+    "gelu_tanh",
+    "get",
+    "identity",
+    "leaky_relu",
+    "relu",
+    "sigmoid",
+    "silu",
+    "softplus",
+    "steep_sigmoid",
+    "step",
+    "tanh",
+]
 
 Activation = Callable[[jax.Array], jax.Array]
 
@@ -25,7 +44,12 @@ def get(activation: str | Activation) -> Activation:
 
     Raises:
         ValueError: the name is unknown.
-        TypeError: neither a name nor callable.
+        TypeError: activation is neither a name nor callable.
+
+    Example:
+        >>> import jaxmlp
+        >>> jaxmlp.activations.get("relu") is jaxmlp.activations.relu
+        True
     """
     if isinstance(activation, str):
         return ACTIVATIONS[check_choice("activation", activation, ACTIVATIONS)]
@@ -35,92 +59,177 @@ def get(activation: str | Activation) -> Activation:
 
 
 def relu(x: jax.Array) -> jax.Array:
-    """Return max(x, 0); derivative 0 at 0."""
+    """Return max(x, 0); the derivative at 0 is 0.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.activations import relu
+        >>> print(relu(np.array([-2.0, 0.0, 2.0])))
+        [0. 0. 2.]
+    """
     return jax.nn.relu(x)
 
 
 def leaky_relu(x: jax.Array) -> jax.Array:
-    """Return x for x >= 0, 0.01 x below; derivative 1 at 0."""
+    """Return x for x >= 0 and 0.01 x below; the derivative at 0 is 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.activations import leaky_relu
+        >>> print(np.asarray(leaky_relu(np.array([-2.0, 0.0, 2.0]))).round(3))
+        [-0.02  0.    2.  ]
+    """
     return jax.nn.leaky_relu(x, negative_slope=0.01)
 
 
 def elu(x: jax.Array) -> jax.Array:
-    """Return x for x > 0, exp(x) - 1 below; derivative 1 at 0."""
+    """Return x for x > 0 and exp(x) - 1 below; the derivative at 0 is 1.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.activations import elu
+        >>> print(np.asarray(elu(np.array([-2.0, 0.0, 2.0]))).round(3))
+        [-0.865  0.     2.   ]
+    """
     return jax.nn.elu(x)
 
 
 def sigmoid(x: jax.Array) -> jax.Array:
-    """Return 1 / (1 + exp(-x))."""
+    """Return the logistic function 1 / (1 + exp(-x)).
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.activations import sigmoid
+        >>> print(np.asarray(sigmoid(np.array([-2.0, 0.0, 2.0]))).round(3))
+        [0.119 0.5   0.881]
+    """
     return jax.nn.sigmoid(x)
 
 
 def tanh(x: jax.Array) -> jax.Array:
-    """Return the hyperbolic tangent of x."""
+    """Return the hyperbolic tangent of x.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.activations import tanh
+        >>> print(np.asarray(tanh(np.array([-2.0, 0.0, 2.0]))).round(3))
+        [-0.964  0.     0.964]
+    """
     return jnp.tanh(x)
 
 
 def softplus(x: jax.Array) -> jax.Array:
-    """Return log(1 + exp(x)), the antiderivative of sigmoid."""
+    """Return log(1 + exp(x)), whose derivative is the sigmoid.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.activations import softplus
+        >>> print(np.asarray(softplus(np.array([-2.0, 0.0, 2.0]))).round(3))
+        [0.127 0.693 2.127]
+    """
     return jax.nn.softplus(x)
 
 
 def silu(x: jax.Array) -> jax.Array:
-    """Return x sigmoid(x), also called swish."""
+    """Return x sigmoid(x), also called swish.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.activations import silu
+        >>> print(np.asarray(silu(np.array([-2.0, 0.0, 2.0]))).round(3))
+        [-0.238  0.     1.762]
+    """
     return jax.nn.silu(x)
 
 
 def gelu(x: jax.Array) -> jax.Array:
-    """Return x Phi(x) with the exact normal distribution function, as PyTorch and Keras mean it by default.
+    """Return x Phi(x), Phi being the exact normal distribution function; the default of PyTorch and Keras.
 
-    Differs from: jax.nn.gelu and Flax, whose default is the approximation gelu_tanh.
-    Source: Hendrycks and Gimpel (2016), "Gaussian error linear units", equation 1.
+    Differs from:
+        jax.nn.gelu and Flax, whose default is the approximation gelu_tanh.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.activations import gelu
+        >>> print(np.asarray(gelu(np.array([-2.0, 0.0, 2.0]))).round(3))
+        [-0.046  0.     1.954]
+
+    Source:
+        Hendrycks and Gimpel (2016), "Gaussian error linear units", equation 1.
     """
     return jax.nn.gelu(x, approximate=False)
 
 
 def gelu_tanh(x: jax.Array) -> jax.Array:
-    """Return x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), the usual approximation of gelu.
+    """Return the usual approximation of gelu, x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
 
-    Source: Hendrycks and Gimpel (2016), "Gaussian error linear units", section 2.
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.activations import gelu_tanh
+        >>> print(np.asarray(gelu_tanh(np.array([-2.0, 0.0, 2.0]))).round(3))
+        [-0.045  0.     1.955]
+
+    Source:
+        Hendrycks and Gimpel (2016), "Gaussian error linear units", section 2.
     """
     return jax.nn.gelu(x, approximate=True)
 
 
 def identity(x: jax.Array) -> jax.Array:
-    """Return x itself, so that the network is linear."""
+    """Return x itself; a network of identities is linear.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.activations import identity
+        >>> print(identity(np.array([-2.0, 0.0, 2.0])))
+        [-2.  0.  2.]
+    """
     return x
 
 
 def step(x: jax.Array) -> jax.Array:
-    """Return 1 for x >= 0, 0 below; its derivative is 0 everywhere, so nothing before it learns by gradient.
+    """Return 1 for x >= 0 and 0 below; the derivative is 0 everywhere, so no layer before a step gets a gradient.
 
-    Source: Rosenblatt (1958), "The perceptron".
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.activations import step
+        >>> print(step(np.array([-2.0, 0.0, 2.0])))
+        [0. 1. 1.]
+
+    Source:
+        Rosenblatt (1958), "The perceptron".
     """
     # A comparison has no derivative, which JAX reads as zero; NaN passes through, so that a diverged run shows.
     return jnp.where(jnp.isnan(x), x, (x >= 0).astype(x.dtype))
 
 
 def steep_sigmoid(steepness: float) -> Activation:
-    """Build the sigmoid 1 / (1 + exp(-steepness x)), whose derivative is steepness s (1 - s) at the value s.
+    """Build the sigmoid 1 / (1 + exp(-steepness x)).
 
-    At steepness 1 it is sigmoid; the steeper it is, the nearer it comes to step.
+    With steepness 1 it is sigmoid; with growing steepness it approaches step. Since it takes a number it is not in
+    ACTIVATIONS: pass the function itself, mlp(..., activation=steep_sigmoid(4.0)).
 
     Args:
-        steepness: one number, finite and > 0; four times the slope at 0.
+        steepness: one finite number > 0; four times the slope at 0.
 
     Returns:
-        A function array -> array. Equal steepness gives equal, hashable functions. It takes a number, so it has no
-        place among the names: give the function itself, mlp(..., activation=steep_sigmoid(4.0)).
+        A function array -> array. Equal steepness gives equal, hashable functions.
 
     Raises:
         ValueError: steepness is out of its range.
         TypeError: steepness is not a plain number.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.activations import steep_sigmoid
+        >>> print(np.asarray(steep_sigmoid(4.0)(np.array([-2.0, 0.0, 2.0]))).round(3))
+        [0.  0.5 1. ]
     """
     in_range("steepness", steepness, 0, open_low=True)
     return _SteepSigmoid(float(steepness))
 
 
-# A frozen dataclass rather than a closure: it compares and hashes by its number, which a compiled program is found by.
+# A frozen dataclass rather than a closure: it compares and hashes by its number, and so finds its compiled program.
 @dataclasses.dataclass(frozen=True)
 class _SteepSigmoid:
     steepness: float
@@ -133,3 +242,4 @@ ACTIVATIONS: dict[str, Activation] = {
     function.__name__: function
     for function in (relu, leaky_relu, elu, sigmoid, tanh, softplus, silu, gelu, gelu_tanh, identity, step)
 }
+"""The activations by name, as mlp takes them."""

@@ -1,8 +1,8 @@
-"""Random changes of images that leave their labels alone, drawn anew for every batch, on the device.
+"""Random changes of images that keep their labels, drawn for every batch on the device.
 
-Each factory returns an augmentation, a pure function (key, x) -> x over rows of flattened images (n, height * width);
-fit(..., augment=...) calls it inside the compiled program. An augmentation is also a pytree whose leaves are its
-strengths, so that another strength compiles nothing.
+Each factory returns an augmentation, a pure function (key, x) -> x; x holds flattened images, (n, height * width).
+`fit(..., augment=...)` calls it inside the compiled program. An augmentation is also a pytree whose leaves are its
+strengths, so changing a strength does not recompile.
 """
 
 import dataclasses
@@ -15,6 +15,9 @@ import jax.numpy as jnp
 
 from jaxmlp._arrays import at_least_float32, none_if_zero
 from jaxmlp._checks import check_count, one_number
+
+__docformat__ = "google"
+__all__ = ["chain", "distort", "random_crop", "random_flip"]
 
 Augmentation = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -30,32 +33,44 @@ def distort(
     smoothness: Any = 4.0,
     fill: Any = 0.0,
 ) -> Augmentation:
-    """Rotate, scale, shear, shift and bend each image at random, all in one bilinear resampling.
+    """Rotate, scale, shear, shift and bend each image at random, in a single bilinear resampling.
 
-    new(p) = old(A (p - c) + c + t + d(p))       p: pixel (row, column), c: centre of the image
+        new(p) = old(A (p - c) + c + t + d(p))
+        A = 1/s [[cos a, -sin a], [sin a, cos a]] [[1, 0], [k, 1]]
+        d(p) = elastic * (Gaussian of standard deviation smoothness, convolved with noise)(p)
 
-    A = 1/s [[cos a, -sin a], [sin a, cos a]] [[1, 0], [k, 1]],   t two numbers,   d(p) a smooth field
-
-    with, for each image, a uniform in +-rotation, s in 1 +- zoom, k in +-shear, both numbers of t in +-shift, and for
-    each of the two directions d = elastic * (Gaussian of standard deviation smoothness convolved with noise uniform in
-    +-1 at each pixel, 0 outside). Old values between pixels are interpolated; outside the image they are fill.
+    Here p is a pixel (row, column) and c the centre of the image. For each image a is uniform in +-rotation, s in
+    1 +- zoom, k in +-shear, both entries of t in +-shift, and the noise in +-1 at each pixel and for each direction, 0
+    outside the image. Values between pixels are interpolated; outside the image they are fill.
 
     Args:
         image_shape: (height, width) of a row of x.
         rotation: degrees, >= 0.
         zoom: relative change of size, in [0, 1).
-        shear: columns per row, >= 0: how far an upright line slants.
+        shear: slant of an upright line, in columns per row, >= 0.
         shift: pixels, >= 0.
-        elastic: strength alpha, in pixels before smoothing, >= 0; 34 with smoothness 4 moves a pixel of a 28 x 28 image
-            by 1.3 pixels each way (standard deviation).
+        elastic: strength alpha, in pixels before smoothing, >= 0; 34 with smoothness 4 moves the pixels of a 28 x 28
+            image by a standard deviation of 1.3 pixels in each direction.
         smoothness: standard deviation of the Gaussian, in pixels, > 0.
-        fill: the value outside the image: that of the background, also where pixels were standardised.
+        fill: the value outside the image; use that of the background, after standardising too.
 
-    Returns: (key, x) -> x. Equal arguments give equal functions.
-    Raises: ValueError where a strength is out of its range.
+    Returns:
+        (key, x) -> x. Equal arguments give equal functions.
 
-    Differs from: chains of single distortions, which blur once more at every link.
-    Source: Simard, Steinkraus and Platt (2003), "Best practices for convolutional neural networks applied to visual
+    Raises:
+        ValueError: a strength is out of its range.
+
+    Differs from:
+        chains of single distortions, each of which blurs the image once more.
+
+    Example:
+        >>> import jax, jaxmlp
+        >>> augment = jaxmlp.augment.distort((28, 28), rotation=10.0, elastic=34.0)
+        >>> print(augment(jax.random.key(0), jax.numpy.ones((5, 784))).shape)
+        (5, 784)
+
+    Source:
+        Simard, Steinkraus and Platt (2003), "Best practices for convolutional neural networks applied to visual
         document analysis", section 2.
     """
     for name, value in (("rotation", rotation), ("shear", shear), ("shift", shift), ("elastic", elastic)):
@@ -76,15 +91,25 @@ def distort(
 
 
 def random_crop(image_shape: tuple[int, int], padding: int, *, fill: Any = 0.0) -> Augmentation:
-    """Pad each image on all sides and crop it back to its size at random: a shift by whole pixels.
+    """Pad each image on all sides and crop it back to its size at random, which shifts it by whole pixels.
 
     Args:
         image_shape: (height, width) of a row of x.
         padding: pixels, >= 0; both shifts are uniform among -padding, ..., padding.
         fill: the value of the padding.
 
-    Returns: (key, x) -> x. Equal arguments give equal functions.
-    Raises: ValueError where padding is negative. TypeError where it is no whole number.
+    Returns:
+        (key, x) -> x. Equal arguments give equal functions.
+
+    Raises:
+        ValueError: padding is negative.
+        TypeError: padding is not an integer.
+
+    Example:
+        >>> import jax, jaxmlp
+        >>> augment = jaxmlp.augment.random_crop((28, 28), padding=2)
+        >>> print(augment(jax.random.key(0), jax.numpy.ones((5, 784))).shape)
+        (5, 784)
     """
     check_count("padding", padding, least=0)
     one_number("fill", fill, -math.inf, open_low=True)
@@ -92,21 +117,45 @@ def random_crop(image_shape: tuple[int, int], padding: int, *, fill: Any = 0.0) 
 
 
 def random_flip(image_shape: tuple[int, int]) -> Augmentation:
-    """Mirror each image left to right with probability one half.
+    """Mirror each image left to right with probability 1/2.
 
     Args:
         image_shape: (height, width) of a row of x.
 
-    Returns: (key, x) -> x. Equal arguments give equal functions.
+    Returns:
+        (key, x) -> x. Equal arguments give equal functions.
+
+    Raises:
+        ValueError: image_shape is not a pair of positive integers.
+
+    Example:
+        >>> import jax, jaxmlp
+        >>> flip = jaxmlp.augment.random_flip((1, 3))
+        >>> print(flip(jax.random.key(1), jax.numpy.array([[1.0, 2.0, 3.0]] * 2)))
+        [[3. 2. 1.]
+         [1. 2. 3.]]
     """
     return _RandomFlip(_shape(image_shape))
 
 
 def chain(*augmentations: Augmentation) -> Augmentation:
-    """Apply augmentations one after another, each with a key of its own.
+    """Apply augmentations one after the other, each with its own key.
 
-    Returns: (key, x) -> x. Equal arguments give equal functions.
-    Raises: TypeError where one is not callable.
+    Args:
+        augmentations: functions (key, x) -> x.
+
+    Returns:
+        (key, x) -> x. Equal arguments give equal functions.
+
+    Raises:
+        TypeError: one of them is not callable.
+
+    Example:
+        >>> import jax
+        >>> from jaxmlp.augment import chain, random_crop, random_flip
+        >>> augment = chain(random_crop((28, 28), 2), random_flip((28, 28)))
+        >>> print(augment(jax.random.key(0), jax.numpy.ones((5, 784))).shape)
+        (5, 784)
     """
     for augmentation in augmentations:
         if not callable(augmentation):
@@ -115,7 +164,7 @@ def chain(*augmentations: Augmentation) -> Augmentation:
 
 
 # Frozen dataclasses rather than closures, for the reason given in network.py; registered as pytrees, so that strengths
-# are arguments of the compiled program. None is a term that is not in the program at all.
+# are arguments of the compiled program. None leaves a term out of the program.
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class _Distort:
@@ -131,7 +180,7 @@ class _Distort:
     def __call__(self, key: jax.Array, x: jax.Array) -> jax.Array:
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(f"x must be floating point, such as pixels / 255, got {x.dtype}")
-        # Places are computed in float32 at least: in bfloat16 a column of 20 is known to a tenth of a pixel.
+        # Positions are computed in float32 or wider: bfloat16 knows column 20 only to a tenth of a pixel.
         dtype, given = at_least_float32(x.dtype), x
         x = x.astype(dtype)
         images = _images(x, self.image_shape)
@@ -139,7 +188,7 @@ class _Distort:
         height, width = self.image_shape
         rows = jnp.arange(height, dtype=x.dtype)[None, :, None] - (height - 1) / 2
         columns = jnp.arange(width, dtype=x.dtype)[None, None, :] - (width - 1) / 2
-        # Where the new pixel's value is taken from, relative to the centre; (n, height, width) by broadcasting.
+        # Where each new pixel takes its value from, relative to the centre; broadcast to (n, height, width).
         (a, b), (c, d) = self._linear(linear_key, len(images), x.dtype)
         from_row, from_column = a * rows + b * columns, c * rows + d * columns
         if self.shift is not None:
@@ -156,7 +205,7 @@ class _Distort:
         return jnp.asarray(getattr(self, name), x.dtype)
 
     def _linear(self, key, n, dtype):
-        """The entries of A for each image, each (n, 1, 1); identity where nothing asks for more."""
+        """Return the entries of A for each image, each (n, 1, 1)."""
         draws = _uniform(key, (3, n, 1, 1), dtype)
         zero, one = jnp.zeros((n, 1, 1), dtype), jnp.ones((n, 1, 1), dtype)
         angle = zero if self.rotation is None else jnp.asarray(self.rotation, dtype) * (jnp.pi / 180) * draws[0]
@@ -166,7 +215,7 @@ class _Distort:
         return (cos - sin * shear, -sin), (sin + cos * shear, cos)
 
     def _field(self, key, n, dtype):
-        """Smooth noise, (2, n, height, width): G noise G^T, G the Gaussian of each dimension."""
+        """Return smooth noise, (2, n, height, width): G noise G^T, G being the Gaussian of each dimension."""
         noise = _noise(key, (2, n, *self.image_shape), dtype)
         down, across = (_gaussian(size, jnp.asarray(self.smoothness, dtype)) for size in self.image_shape)
         # One product for all rows of all images, then one for the columns of each.
@@ -212,9 +261,9 @@ class _Chain:
 
 
 def _resample(images, rows, columns, fill):
-    """Bilinear interpolation of images (n, height, width) at rows and columns, both (n, height, width)."""
+    """Interpolate images (n, height, width) bilinearly at rows and columns, both (n, height, width)."""
     n, height, width = images.shape
-    # A border of fill, into which everything outside is drawn, makes every pixel and its neighbours exist.
+    # With a border of fill, to which all positions outside are clipped, every pixel has its neighbours.
     padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1)), constant_values=fill).reshape(n, (height + 2) * (width + 2))
     rows, columns = jnp.clip(rows, -1, height) + 1, jnp.clip(columns, -1, width) + 1
     top, left = jnp.clip(jnp.floor(rows), 0, height), jnp.clip(jnp.floor(columns), 0, width)
@@ -231,7 +280,7 @@ def _resample(images, rows, columns, fill):
 
 
 def _gaussian(size, deviation):
-    """The matrix that convolves a vector of that size with a Gaussian of unit sum, zeros outside."""
+    """Return the matrix that convolves a vector of that size with a Gaussian of unit sum, zeros outside."""
     distance = jnp.arange(size, dtype=deviation.dtype)[:, None] - jnp.arange(size, dtype=deviation.dtype)[None, :]
     reach = jnp.arange(-4 * size, 4 * size + 1, dtype=deviation.dtype)
 
@@ -242,7 +291,7 @@ def _gaussian(size, deviation):
 
 
 def _noise(key, shape, dtype):
-    """Uniform noise in +-1 of 256 levels: smoothed, nobody can tell, and four of them take one draw of 32 bits."""
+    """Return noise, uniform in +-1 with 256 levels: one draw of 32 bits gives four, and smoothing hides the levels."""
     size = math.prod(shape)
     bits = jax.lax.bitcast_convert_type(jax.random.bits(key, (-(-size // 4),), jnp.uint32), jnp.uint8)
     return bits.reshape(-1)[:size].reshape(shape).astype(dtype) / 127.5 - 1

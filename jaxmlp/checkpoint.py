@@ -1,10 +1,8 @@
-"""Pytrees of arrays in safetensors files: written whole or not at all, read back bit for bit."""
+"""Checkpoints: pytrees of arrays in safetensors files, written atomically and read back bit for bit."""
 
-import contextlib
 import functools
 import json
 import os
-import secrets
 import zlib
 from collections import namedtuple
 from pathlib import Path
@@ -17,23 +15,33 @@ import safetensors
 from jax.tree_util import keystr, tree_flatten_with_path
 from safetensors.numpy import save as serialize
 
-from jaxmlp._arrays import is_concrete
+from jaxmlp import _files
+from jaxmlp._arrays import PyTree, is_concrete
 
-PyTree = Any
+__docformat__ = "google"
+__all__ = ["load", "save"]
 
 
 def save(path: str | os.PathLike[str], tree: PyTree, metadata: dict[str, Any] | None = None) -> None:
-    """Write tree and metadata to one safetensors file, whole or not at all; equal trees give equal files.
+    """Write tree and metadata to one safetensors file, atomically; equal trees give equal files.
 
     Args:
-        path: of the file; missing folders are made, and a file that is there is replaced once the new one is on disk.
-        tree: any pytree of JAX arrays, NumPy arrays, typed random keys and Python numbers; its dicts have keys str or
-            int. Each leaf is a tensor named by its path, e.g. "params.0.w", so that other programs can read it.
-        metadata: a dict of what JSON can say, such as {"layer_sizes": [784, 128, 10]}.
+        path: of the file; missing folders are made. An existing file is replaced once the new one is on disk.
+        tree: a pytree of JAX arrays, NumPy arrays, typed random keys and Python numbers; keys of dicts must be str or
+            int. Each leaf is stored as a tensor named by its path, e.g. "params.0.w", so other programs can read it.
+        metadata: a JSON-serialisable dict such as {"layer_sizes": [784, 128, 10]}.
 
     Raises:
         TypeError: a leaf, a dict key or metadata cannot be stored; raised before anything is written.
-        OSError: the file cannot be written; what was at path before is untouched.
+        OSError: the file cannot be written; a file that was at path before is unchanged.
+
+    Example:
+        >>> import tempfile
+        >>> import jax, jaxmlp
+        >>> net = jaxmlp.mlp((4, 8, 3))
+        >>> params = net.init(jax.random.key(0))
+        >>> with tempfile.NamedTemporaryFile() as file:
+        ...     jaxmlp.save(file.name, params, {"layer_sizes": [4, 8, 3]})
     """
     paths = tree_flatten_with_path(tree)[0]
     names, tensors, kinds = _names(paths), {}, {}
@@ -41,29 +49,46 @@ def save(path: str | os.PathLike[str], tree: PyTree, metadata: dict[str, Any] | 
         tensors[name], kinds[name] = _pack(leaf, f"tree{keystr(keys)}")
     metadata = _checked({} if metadata is None else metadata)
     text = json.dumps({"tree": _outline(tree, iter(names)), "kinds": kinds, "metadata": metadata})
-    # One entry: safetensors does not keep the order of several.
-    _write(Path(path), serialize(tensors, {"jaxmlp": f"{_checksum(tensors, text)} {text}"}))
+    # A single entry, since safetensors does not keep the order of several.
+    data = serialize(tensors, {"jaxmlp": f"{_checksum(tensors, text)} {text}"})
+    try:
+        _files.write(path, data)
+    except OSError as error:
+        hint = "no file was changed; free some space, or save to a file in a folder that you may write to"
+        raise OSError(error.errno, f"{error.strerror}; {hint}", os.fspath(path)) from error
 
 
 def load(path: str | os.PathLike[str], like: PyTree = None) -> tuple[PyTree, dict[str, Any]]:
-    """Read what save wrote, or any other safetensors file.
+    """Read a file that save wrote, or any other safetensors file.
 
     Args:
         path: of the file.
-        like: a pytree with the structure, shapes and dtypes to expect; its values do not count. For parameters,
-            jax.eval_shape(net.init, key); for fit's state, TrainState(params, optimizer.init(params), key,
-            jnp.int32(0)). Where its leaf is a NumPy array a NumPy array comes back, else a JAX array.
+        like: a pytree with the expected structure, shapes and dtypes; its values are ignored. For parameters use
+            jax.eval_shape(net.init, key); for the state of fit, TrainState(params, optimizer.init(params), key,
+            jnp.int32(0)). Where like has a NumPy array the result has one too; elsewhere it has a JAX array.
 
     Returns:
-        (tree, metadata); metadata is {} where none was given. Without like each leaf is what it was: a JAX array (on
-        the default device), a NumPy array, a typed key, a Python number. Nodes are dicts and tuples: a NamedTuple is
-        a named tuple of the same fields, which net.apply and fit's params take (fit's state needs like), a list a
-        tuple. The file of another program is one dict of JAX arrays by name, which like may nest at the dots.
+        (tree, metadata); metadata is {} if none was given. With like, tree has its structure.
+
+        Without like, each leaf is what was saved: a JAX array (on the default device), a NumPy array, a typed key or a
+        Python number. Lists become tuples, and a NamedTuple becomes a named tuple of the same fields, which net.apply
+        and the params of fit accept; the state of fit needs like. A file of another program gives a dict of JAX arrays
+        by name; with like, a dot in a name may also stand for a level of nesting.
 
     Raises:
-        ValueError: the file is damaged, of another format, not like `like`, or has a 64-bit array that JAX would
-            narrow (enable x64, or give a like with a NumPy array there).
+        ValueError: the file is damaged, of another format or does not match like; or it has a 64-bit array that JAX
+            would narrow (enable x64, or give a like with a NumPy array there).
         OSError: the file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> import jax, jaxmlp
+        >>> net, key = jaxmlp.mlp((4, 8, 3)), jax.random.key(0)
+        >>> with tempfile.NamedTemporaryFile() as file:
+        ...     jaxmlp.save(file.name, net.init(key), {"layer_sizes": [4, 8, 3]})
+        ...     params, metadata = jaxmlp.load(file.name, jax.eval_shape(net.init, key))
+        >>> print(params[0].w.shape, metadata)
+        (4, 8) {'layer_sizes': [4, 8, 3]}
     """
     path = Path(path)
     tensors, kinds, outline, metadata = _read(path)
@@ -73,20 +98,20 @@ def load(path: str | os.PathLike[str], like: PyTree = None) -> tuple[PyTree, dic
     if like is not None and (missing or unknown):
         found = f"only like has {missing[:3] or 'nothing'}, only the file has {unknown[:3] or 'nothing'}"
         raise ValueError(f"{path} and like differ, {found}; give a like of the tree that was saved, or none")
-    wanted = {name: leaf for name, (_, leaf) in zip(names, paths, strict=True)}
-    leaves = {n: _unpack(path, n, array, kinds.get(n, "jax"), wanted.get(n)) for n, array in tensors.items()}
+    expected = {name: leaf for name, (_, leaf) in zip(names, paths, strict=True)}
+    leaves = {n: _unpack(path, n, array, kinds.get(n, "jax"), expected.get(n)) for n, array in tensors.items()}
     tree = _build(outline, leaves) if like is None else structure.unflatten([leaves[name] for name in names])
     return tree, metadata
 
 
-# What safetensors can hold of JAX's dtypes: name in a file -> name in JAX.
+# The dtypes that both safetensors and JAX have: name in a file -> name in JAX.
 DTYPES = {f"{name[0].upper()}{bits}": f"{name}{bits}" for name in ("int", "uint", "float") for bits in (16, 32, 64)}
 DTYPES |= {"BOOL": "bool", "I8": "int8", "U8": "uint8", "BF16": "bfloat16"}
 DTYPES |= {"F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2"}
 
 
 def _pack(leaf, where):
-    """Return a leaf as a NumPy array, and the kind of leaf to turn it back into."""
+    """Return a leaf as a NumPy array, and the kind of leaf that it was."""
     if not is_concrete(leaf):
         raise TypeError(f"{where} is traced and has no values yet; call save outside jit, vmap and grad")
     if isinstance(leaf, np.ndarray | np.generic):
@@ -102,12 +127,12 @@ def _pack(leaf, where):
     array = np.asarray(leaf)
     if array.dtype.name not in DTYPES.values():
         raise TypeError(f"{where} is {array.dtype}, which safetensors cannot hold; cast it to another dtype")
-    # safetensors takes the memory as it lies.
+    # safetensors copies the memory as it is.
     return array.astype(array.dtype.newbyteorder("="), order="C", copy=False), kind
 
 
 def _unpack(path, name, array, kind, wanted):
-    """Turn an array of the file back into a leaf; wanted is the leaf of like in its place, None without like."""
+    """Turn an array of the file back into a leaf; wanted is the leaf of like at this place, None without like."""
     if kind == "python":
         array = array.item()
     elif kind.startswith("key "):
@@ -132,8 +157,8 @@ def _form(leaf):
 
 
 def _names(paths):
-    """Name each leaf by its path, keys joined by dots; equal paths always give equal names, and no name comes twice."""
-    names = {"__metadata__": None}  # the one name that the format keeps for itself
+    """Name each leaf by its path, keys joined by dots; equal paths give equal names, and all names are different."""
+    names = {"__metadata__": None}  # the name that the format reserves
     for path, _ in paths:
         name = keystr(path, simple=True, separator=".")
         while name in names:  # {"a.b": x, "a": {"b": y}}
@@ -143,7 +168,7 @@ def _names(paths):
 
 
 def _outline(node, names):
-    """Return the structure as JSON can say it: None, the name of a leaf, or [form, labels, parts]."""
+    """Return the structure for JSON: None, the name of a leaf, or [form, labels, parts]."""
     parts = tree_flatten_with_path(node, is_leaf=lambda part: part is not node)[0]  # one level down
     if node is None or (parts and not parts[0][0]):
         return None if node is None else next(names)
@@ -159,6 +184,7 @@ def _outline(node, names):
 
 
 def _build(outline, leaves):
+    """Return the tree of an outline, with the leaves by name."""
     if outline is None or isinstance(outline, str):
         return None if outline is None else leaves[outline]
     form, labels, parts = outline
@@ -168,7 +194,7 @@ def _build(outline, leaves):
     return tuple(values) if labels is None else _named_tuple(tuple(labels))(*values)
 
 
-@functools.cache  # one type for the same fields: trees that were loaded one after the other have one structure
+@functools.cache  # one type for the same fields, so that trees loaded one after the other have the same structure
 def _named_tuple(fields):
     return namedtuple("Loaded", fields)
 
@@ -183,15 +209,15 @@ def _read(path):
     try:
         found = safetensors.deserialize(data)
     except safetensors.SafetensorError as error:
-        raise ValueError(f"{path} is cut short, damaged or no safetensors file ({error}); {hint}") from error
+        raise ValueError(f"{path} is cut short, damaged or not a safetensors file ({error}); {hint}") from error
     unknown = [name for name, entry in found if entry["dtype"] not in DTYPES]
     if unknown:
-        raise ValueError(f"{path} has dtypes that JAX or this reader lacks, in {unknown[:3]}; save it in others")
+        raise ValueError(f"{path} has dtypes that JAX or this reader lacks, in {unknown[:3]}; save it with others")
     tensors = {
         name: np.frombuffer(entry["data"], jnp.dtype(DTYPES[entry["dtype"]])).reshape(entry["shape"])
         for name, entry in sorted(found, key=lambda item: item[0])
     }
-    # deserialize has checked the header, a JSON object after its length, but does not give the metadata in it.
+    # deserialize has checked the header, a JSON object after its length, but does not return the metadata in it.
     metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")]).get("__metadata__") or {}
     if "jaxmlp" not in metadata:
         return tensors, {}, ["dict", list(tensors), list(tensors)], metadata
@@ -203,35 +229,12 @@ def _read(path):
 
 
 def _checksum(tensors, text):
-    """Sum up all that the file says; the format has no checksum, so that a flipped bit would be read as a number."""
+    """Return a CRC-32 of everything in the file: the format has none, so a flipped bit would be read as a number."""
     checksum = zlib.crc32(text.encode())
     for name, array in sorted(tensors.items()):
         checksum = zlib.crc32(f"{name} {array.dtype.name} {array.shape}".encode(), checksum)
         checksum = zlib.crc32(array.reshape(-1).view(np.uint8), checksum)
     return f"{checksum:08x}"
-
-
-def _write(path, data):
-    """Write beside path and move into place, so that a kill or a full disk at any moment leaves whole files only."""
-    target = path.resolve()  # of a link, the file that it names
-    temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except OSError as error:
-        hint = "what was there is untouched; free space, or save to a file in a folder that you may write to"
-        raise OSError(error.errno, f"{error.strerror}; {hint}", str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:  # the move too, where a folder can be synced
-        folder = os.open(target.parent, os.O_RDONLY)
-        stack.callback(os.close, folder)
-        os.fsync(folder)
 
 
 def _checked(metadata):

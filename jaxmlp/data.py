@@ -1,39 +1,70 @@
-"""Examples as arrays: the data set, its split, and what is learnt from the training part alone to prepare all parts."""
+"""Data sets as NumPy arrays, and their preparation: splits, standardisation and missing values.
+
+What standardisation and missing values need is measured on the training part alone and then applied to all parts.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 
+__docformat__ = "google"
+__all__ = ["Dataset", "Moments", "fill_missing", "medians", "moments", "split", "standardise"]
+
 Examples = tuple[np.ndarray, np.ndarray]
 
 
 class Dataset(NamedTuple):
-    """A named data set of NumPy arrays; x is float32 (n, features), y is (n,)."""
+    """A named data set of NumPy arrays: x is float32 (n, features), y is (n,).
+
+    Example:
+        >>> import jaxmlp
+        >>> xor = jaxmlp.datasets.load("xor")
+        >>> print(xor.name, xor.train[0].shape, xor.train[1], xor.class_names)
+        xor (4, 2) [0 1 1 0] ('false', 'true')
+    """
 
     name: str
-    train: Examples  # (x, y) to learn and to choose from
-    test: Examples  # (x, y) to be looked at once
-    image_shape: tuple[int, int] | None  # (height, width) of a row of x, None where x is no image
-    class_names: tuple[str, ...]  # the name of label 0, 1, ...; empty for regression
+    """The name by which jaxmlp.datasets.load knows it."""
+    train: Examples
+    """(x, y), for training and for every choice."""
+    test: Examples
+    """(x, y), for the final evaluation."""
+    image_shape: tuple[int, int] | None
+    """(height, width) of a row of x; None where x is not an image."""
+    class_names: tuple[str, ...]
+    """The names of the labels 0, 1, ...; empty for regression."""
 
 
 class Moments(NamedTuple):
-    """What standardise needs to know of the training examples."""
+    """Mean and standard deviation of the training part, for standardise."""
 
-    mean: np.ndarray  # (features,), or () of all features together
-    deviation: np.ndarray  # like mean, > 0
+    mean: np.ndarray
+    """(features,), or () for all features together."""
+    deviation: np.ndarray
+    """Like mean, > 0."""
 
 
 def split(x: np.ndarray, y: np.ndarray, *, count: int, seed: int) -> tuple[Examples, Examples]:
     """Hold out count examples, chosen at random.
 
     Args:
-        x: (n, ...). y: (n, ...).
-        count: examples to hold out, in [1, n).
-        seed: of the choice; the same seed holds out the same examples.
+        x: (n, ...).
+        y: (n, ...).
+        count: number of examples to hold out, in [1, n).
+        seed: of the random choice; the same seed holds out the same examples.
 
-    Returns: (kept, held out), each a pair (x, y); both parts keep the order of the examples.
-    Raises: ValueError where x and y differ in length or count is out of its range.
+    Returns:
+        (kept, held out), each a pair (x, y) in the original order.
+
+    Raises:
+        ValueError: x and y differ in length, or count is out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.data import split
+        >>> kept, held_out = split(np.ones((5, 2)), np.arange(5), count=2, seed=0)
+        >>> print(kept[0].shape, held_out[0].shape)
+        (3, 2) (2, 2)
     """
     if len(x) != len(y):
         raise ValueError(f"x and y must have the same length, got {len(x)} and {len(y)}")
@@ -45,50 +76,83 @@ def split(x: np.ndarray, y: np.ndarray, *, count: int, seed: int) -> tuple[Examp
 
 
 def moments(x: np.ndarray, *, per_feature: bool = True) -> Moments:
-    """Measure mean and standard deviation of the training examples, for standardise.
+    """Measure mean and standard deviation of the training part, for standardise.
 
-    mean = 1/n sum_i x_i,   deviation = sqrt(1/n sum_i (x_i - mean)^2)
+        mean = 1/n sum_i x_i
+        deviation = sqrt(1/n sum_i (x_i - mean)^2)
 
     Args:
-        x: (n, features), the training part alone: what is held out must not leak into what is learnt.
-        per_feature: one mean and deviation per feature; False: one of all entries, as is usual for images.
+        x: (n, features), of the training part alone, so that nothing leaks from the held-out parts.
+        per_feature: True for one mean and deviation per feature; False for one over all entries, usual for images.
 
-    Returns: Moments, in the dtype of x, summed in float64. A feature that never changes gets deviation 1.
-    Raises: ValueError where x has no examples, or holds NaN or infinity.
+    Returns:
+        Moments in the dtype of x, summed in float64. A constant feature gets deviation 1.
+
+    Raises:
+        ValueError: x has no examples, or contains NaN or infinity.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.data import moments
+        >>> mean, deviation = moments(np.array([[1.0, 5.0], [3.0, 5.0]]))
+        >>> print(mean, deviation)
+        [2. 5.] [1. 1.]
     """
     x = _rows(x)
     if not np.all(np.isfinite(x)):
-        raise ValueError("x holds NaN or infinity; fill missing values first (jaxmlp.data.fill_missing)")
+        raise ValueError("x contains NaN or infinity; fill missing values first (jaxmlp.data.fill_missing)")
     axis = 0 if per_feature else None
     mean, deviation = x.mean(axis=axis, dtype=np.float64), x.std(axis=axis, dtype=np.float64)
-    # A feature of one value has at most the rounding of its mean as deviation.
+    # The deviation of a constant feature is at most the rounding error of its mean.
     deviation = np.where(deviation > 1e-12 * np.abs(mean), deviation, 1.0)
     return Moments(mean.astype(x.dtype), deviation.astype(x.dtype))
 
 
 def standardise(x: np.ndarray, moments: Moments) -> np.ndarray:
-    """Return (x - mean) / deviation, with the moments of the training part.
+    """Return (x - mean) / deviation.
 
     Args:
         x: (n, features).
-        moments: of the training part, by moments.
+        moments: of the training part, as the function moments returns them.
 
-    Returns: (n, features).
-    Raises: ValueError where the moments are of another number of features.
+    Returns:
+        (n, features).
+
+    Raises:
+        ValueError: x and moments differ in the number of features.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.data import moments, standardise
+        >>> train, test = np.array([[1.0], [3.0]]), np.array([[4.0]])
+        >>> print(standardise(test, moments(train)))
+        [[2.]]
     """
     if np.shape(moments.mean) not in ((), np.shape(x)[1:]):
-        raise ValueError(f"moments are of {np.shape(moments.mean)} features, x has {np.shape(x)[1:]}")
+        raise ValueError(
+            f"moments have shape {np.shape(moments.mean)}, but a row of x has {np.shape(x)[1:]}; measure them on the "
+            "same features"
+        )
     return (x - moments.mean) / moments.deviation
 
 
 def medians(x: np.ndarray) -> np.ndarray:
-    """Return the median of each feature over the training examples that have it, for fill_missing.
+    """Return the median of each feature, missing values left out, for fill_missing.
 
     Args:
-        x: (n, features), the training part alone; NaN where a value is missing.
+        x: (n, features), of the training part alone; NaN where a value is missing.
 
-    Returns: (features,), in the dtype of x.
-    Raises: ValueError where a feature has no value at all.
+    Returns:
+        (features,), in the dtype of x.
+
+    Raises:
+        ValueError: a feature has no value at all.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.data import medians
+        >>> print(medians(np.array([[1.0, np.nan], [2.0, 5.0], [6.0, 7.0]])))
+        [2. 6.]
     """
     x = _rows(x)
     empty = np.flatnonzero(np.all(np.isnan(x), axis=0))
@@ -102,10 +166,19 @@ def fill_missing(x: np.ndarray, values: np.ndarray) -> np.ndarray:
 
     Args:
         x: (n, features); NaN where a value is missing.
-        values: (features,), from the training part, e.g. by medians.
+        values: (features,), measured on the training part, e.g. by medians.
 
-    Returns: (n, features), in the dtype of x.
-    Raises: ValueError where values has another length than a row of x.
+    Returns:
+        (n, features), in the dtype of x.
+
+    Raises:
+        ValueError: values does not have one entry per feature.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.data import fill_missing
+        >>> print(fill_missing(np.array([[1.0, np.nan]]), np.array([2.0, 6.0])))
+        [[1. 6.]]
     """
     x = _rows(x)
     if np.shape(values) != np.shape(x)[1:]:

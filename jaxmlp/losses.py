@@ -1,7 +1,7 @@
-"""Losses from raw network outputs, and penalties over weights; each returns a scalar.
+"""Losses of raw network outputs, and penalties on weights; each returns a scalar.
 
-The losses are means over the batch (and over the outputs, where each output has its own term), work from logits, and
-stay finite for logits of +-1e4. Outputs of less than 32 bits are computed in float32.
+Every loss is a mean over the batch, and over the outputs where each output has a term of its own. The losses take
+logits and stay finite for logits of +-1e4. Outputs narrower than 32 bits are converted to float32 first.
 """
 
 import functools
@@ -15,6 +15,20 @@ import numpy as np
 
 from jaxmlp._arrays import at_least_float32, is_concrete
 from jaxmlp._checks import check_choice
+
+__docformat__ = "google"
+__all__ = [
+    "LOSSES",
+    "binary_cross_entropy",
+    "check_classes",
+    "check_probabilities",
+    "get",
+    "l1",
+    "l2",
+    "mean_absolute_error",
+    "mean_squared_error",
+    "softmax_cross_entropy",
+]
 
 Loss = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -30,7 +44,12 @@ def get(loss: str | Loss) -> Loss:
 
     Raises:
         ValueError: the name is unknown.
-        TypeError: neither a name nor callable.
+        TypeError: loss is neither a name nor callable.
+
+    Example:
+        >>> import jaxmlp
+        >>> jaxmlp.losses.get("mean_squared_error") is jaxmlp.losses.mean_squared_error
+        True
     """
     if isinstance(loss, str):
         return LOSSES[check_choice("loss", loss, LOSSES)]
@@ -42,17 +61,24 @@ def get(loss: str | Loss) -> Loss:
 def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     """Average the negative log likelihood of the targets under softmax(outputs).
 
-    loss = mean over examples of -sum_k targets_k log softmax(outputs)_k
+        loss = mean over examples of -sum_k targets_k log softmax(outputs)_k
 
     Args:
         outputs: logits, (..., classes) with at least two classes.
         targets: integer labels (...) in [0, classes), or probabilities (..., classes), e.g. one-hot.
 
     Returns:
-        The loss in nats per example, >= 0. A label out of range that is found only under a trace gives NaN.
+        The loss in nats per example, >= 0. Inside jit, where values cannot be checked, a label out of range gives NaN.
 
     Raises:
-        ValueError: shapes do not fit, or a label or probability is out of range.
+        ValueError: the shapes do not match, or a label or probability is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.losses import softmax_cross_entropy
+        >>> logits, labels = np.array([[2.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), np.array([0, 1])
+        >>> print(f"{softmax_cross_entropy(logits, labels):.4f}")
+        0.6691
     """
     check_classes(jnp.shape(outputs), targets)
     outputs, targets = _computable(outputs), jnp.asarray(targets)
@@ -67,17 +93,24 @@ def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
 def binary_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     """Average the negative log likelihood of yes-or-no targets under sigmoid(outputs).
 
-    loss = mean of -targets log sigmoid(outputs) - (1 - targets) log sigmoid(-outputs)
+        loss = mean of -targets log sigmoid(outputs) - (1 - targets) log sigmoid(-outputs)
 
     Args:
         outputs: logits, (n, outputs) or any other shape.
-        targets: probabilities in [0, 1], e.g. labels 0 and 1, shaped like outputs; (n,) also fits (n, 1).
+        targets: probabilities in [0, 1], e.g. labels 0 and 1, shaped like outputs; outputs (n, 1) also take (n,).
 
     Returns:
         The loss in nats per output, >= 0.
 
     Raises:
-        ValueError: shapes do not fit, or a target lies outside [0, 1].
+        ValueError: the shapes do not match, or a target is outside [0, 1].
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.losses import binary_cross_entropy
+        >>> logits, targets = np.array([[2.0], [0.0]]), np.array([1, 0])
+        >>> print(f"{binary_cross_entropy(logits, targets):.4f}")
+        0.4100
     """
     check_probabilities(targets)
     outputs, targets = _aligned(outputs, targets)
@@ -88,19 +121,26 @@ def binary_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
 def mean_squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     """Average the squared differences.
 
-    loss = mean of (outputs - targets)^2
+        loss = mean of (outputs - targets)^2
 
     Args:
         outputs: (n, outputs) or any other shape.
-        targets: shaped like outputs; (n,) also fits (n, 1).
+        targets: shaped like outputs; outputs (n, 1) also take (n,).
 
     Returns:
         The loss in squared units of the targets, >= 0.
 
     Raises:
-        ValueError: shapes do not fit.
+        ValueError: the shapes do not match.
 
-    Differs from: course notes that carry a factor 1/2, which halves the gradient.
+    Differs from:
+        course notes with a factor 1/2, which halves the gradient.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.losses import mean_squared_error
+        >>> print(mean_squared_error(np.array([[1.0], [3.0]]), np.array([1.0, 1.0])))
+        2.0
     """
     outputs, targets = _aligned(outputs, targets)
     return jnp.mean((outputs - targets) ** 2)
@@ -109,50 +149,69 @@ def mean_squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
 def mean_absolute_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     """Average the absolute differences; the derivative is 0 where a difference is 0.
 
-    loss = mean of |outputs - targets|
+        loss = mean of |outputs - targets|
 
     Args:
         outputs: (n, outputs) or any other shape.
-        targets: shaped like outputs; (n,) also fits (n, 1).
+        targets: shaped like outputs; outputs (n, 1) also take (n,).
 
     Returns:
         The loss in units of the targets, >= 0.
 
     Raises:
-        ValueError: shapes do not fit.
+        ValueError: the shapes do not match.
+
+    Example:
+        >>> import numpy as np
+        >>> from jaxmlp.losses import mean_absolute_error
+        >>> print(mean_absolute_error(np.array([[1.0], [3.0]]), np.array([1.0, 1.0])))
+        1.0
     """
     outputs, targets = _aligned(outputs, targets)
     return jnp.mean(_absolute(outputs - targets))
 
 
 def l1(params: Any) -> jax.Array:
-    """Add up the sizes of all weights: sum |w|, with derivative 0 at 0.
+    """Sum the absolute values of all weights, sum |w|; the derivative at 0 is 0.
 
     Args:
-        params: a pytree whose weights are the leaves of two axes or more; biases (one axis) do not count.
+        params: a pytree; its weights are the leaves with two axes or more. Biases (one axis) are left out.
 
     Returns:
         The penalty, >= 0.
 
     Raises:
-        ValueError: params holds no weights.
+        ValueError: params has no weights.
+
+    Example:
+        >>> import numpy as np
+        >>> import jaxmlp
+        >>> print(jaxmlp.losses.l1({"w": np.array([[3.0, -4.0]]), "b": np.array([5.0])}))
+        7.0
     """
     return functools.reduce(operator.add, [jnp.sum(_absolute(w)) for w in _weights(params)])
 
 
 def l2(params: Any) -> jax.Array:
-    """Add up the squares of all weights: sum w^2.
+    """Sum the squares of all weights, sum w^2.
 
     Args:
-        params: a pytree whose weights are the leaves of two axes or more; biases (one axis) do not count.
+        params: a pytree; its weights are the leaves with two axes or more. Biases (one axis) are left out.
 
     Returns:
         The penalty, >= 0.
 
     Raises:
-        ValueError: params holds no weights.
+        ValueError: params has no weights.
 
-    Differs from: libraries that mean sum w^2 / 2 by "weight decay" (its gradient is w, not 2 w).
+    Differs from:
+        libraries whose "weight decay" is sum w^2 / 2, with gradient w rather than 2 w.
+
+    Example:
+        >>> import numpy as np
+        >>> import jaxmlp
+        >>> print(jaxmlp.losses.l2({"w": np.array([[3.0, -4.0]]), "b": np.array([5.0])}))
+        25.0
     """
     return functools.reduce(operator.add, [jnp.sum(w**2) for w in _weights(params)])
 
@@ -161,10 +220,26 @@ LOSSES: dict[str, Loss] = {
     function.__name__: function
     for function in (softmax_cross_entropy, binary_cross_entropy, mean_squared_error, mean_absolute_error)
 }
+"""The losses by name, as objective takes them."""
 
 
 def check_classes(outputs_shape: tuple[int, ...], targets: Any) -> None:
-    """Raise a ValueError unless targets can be labels or class probabilities for outputs of that shape."""
+    """Raise a ValueError unless targets can be labels or class probabilities for outputs of that shape.
+
+    Args:
+        outputs_shape: the shape of the logits, (..., classes).
+        targets: as softmax_cross_entropy takes them. Traced targets are checked by shape and dtype alone.
+
+    Raises:
+        ValueError: the shapes do not match, or a label or probability is out of range.
+
+    Example:
+        >>> import jaxmlp
+        >>> jaxmlp.losses.check_classes((2, 3), [0, 3])
+        Traceback (most recent call last):
+            ...
+        ValueError: labels must be in [0, 3), one per output; got 0 to 3
+    """
     targets = targets if hasattr(targets, "dtype") else np.asarray(targets)
     shape, dtype = jnp.shape(targets), jnp.result_type(targets)
     labels = jnp.issubdtype(dtype, jnp.integer) and shape == outputs_shape[:-1]
@@ -195,7 +270,21 @@ def check_classes(outputs_shape: tuple[int, ...], targets: Any) -> None:
 
 
 def check_probabilities(targets: Any) -> None:
-    """Raise a ValueError if targets of binary_cross_entropy, where their values are known, lie outside [0, 1]."""
+    """Raise a ValueError unless all targets are in [0, 1]; traced targets pass.
+
+    Args:
+        targets: as binary_cross_entropy takes them.
+
+    Raises:
+        ValueError: a target is outside [0, 1] or NaN.
+
+    Example:
+        >>> import jaxmlp
+        >>> jaxmlp.losses.check_probabilities([0.0, 1.5])
+        Traceback (most recent call last):
+            ...
+        ValueError: binary_cross_entropy takes targets in [0, 1]; got 0 to 1.5
+    """
     if is_concrete(targets) and np.size(targets):
         _check_probabilities("binary_cross_entropy", targets)
 
@@ -207,13 +296,13 @@ def _check_probabilities(loss, targets):
 
 
 def _extremes(targets):
-    # By NumPy, so that known targets are looked at also while a program around them is being traced.
+    # By NumPy, so that known targets are checked even while the program around them is being traced.
     host = np.asarray(targets)
     return float(host.min()), float(host.max())
 
 
 def _aligned(outputs, targets):
-    """Targets in the shape and dtype of outputs: (n,) fits (n, 1), nothing else is broadcast."""
+    """Return outputs and targets in one shape and dtype; (n,) matches (n, 1), nothing else is broadcast."""
     outputs, targets = _computable(outputs), jnp.asarray(targets)
     if outputs.ndim >= 1 and outputs.shape[-1] == 1 and targets.shape == outputs.shape[:-1]:
         targets = targets[..., None]
@@ -225,7 +314,7 @@ def _aligned(outputs, targets):
 
 
 def _computable(outputs):
-    """Outputs as floating point of 32 bits or more: a mean over many examples needs more digits than a half has."""
+    """Return outputs as float32 or wider: a mean over many examples needs more digits than half precision has."""
     outputs = jnp.asarray(outputs)
     if not jnp.issubdtype(outputs.dtype, jnp.floating):
         return outputs.astype(float)
@@ -233,12 +322,12 @@ def _computable(outputs):
 
 
 def _absolute(x):
-    # jnp.abs has derivative 1 at 0 in JAX; the product with the sign has 0 there.
+    # In JAX the derivative of jnp.abs at 0 is 1; that of the product with the sign is 0.
     return x * jnp.sign(x)
 
 
 def _weights(params):
     weights = [leaf for leaf in jax.tree.leaves(params) if jnp.ndim(leaf) >= 2]
     if not weights:
-        raise ValueError("a penalty is over weights, the leaves of two axes or more; params has none")
+        raise ValueError("a penalty is over weights, the leaves with two axes or more; params has none")
     return weights

@@ -1,4 +1,11 @@
-"""The multilayer perceptron: a pair of pure functions over a tuple of layers."""
+"""The multilayer perceptron: two pure functions over a tuple of layers.
+
+There is no batch normalisation. At test time it needs averages collected during training, so `apply` would have to
+return a new state beside its outputs, and every function that takes an `apply` would have to carry that state. If you
+want it without running averages, write your own `apply` that normalises by the mean and variance of the batch, with
+scale and offset as two more leaves of the parameters: `objective`, `fit` and `sweep` take it as it is. If you need
+running averages, use Flax or Equinox, which carry state.
+"""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -11,24 +18,38 @@ import numpy as np
 from jaxmlp import activations
 from jaxmlp._checks import check_choice, in_range
 
+__docformat__ = "google"
+__all__ = ["INITIALIZERS", "Layer", "Network", "mlp"]
+
 Initializer = Callable[..., jax.Array]
 
 
 class Layer(NamedTuple):
-    """The parameters of one affine map."""
+    """The parameters of one affine map, x w + b.
 
-    w: jax.Array  # weights, (fan_in, fan_out)
-    b: jax.Array  # biases, (fan_out,)
+    Example:
+        >>> import jax, jaxmlp
+        >>> hidden, output = jaxmlp.mlp((4, 8, 3)).init(jax.random.key(0))
+        >>> print(hidden.w.shape, hidden.b.shape, output.w.shape)
+        (4, 8) (8,) (8, 3)
+    """
+
+    w: jax.Array
+    """Weights, (fan_in, fan_out)."""
+    b: jax.Array
+    """Biases, (fan_out,)."""
 
 
 Params = tuple[Layer, ...]
 
 
 class Network(NamedTuple):
-    """A network as two pure, hashable functions; equal settings give equal functions, which recompile nothing."""
+    """A network as two pure functions. Equal settings give equal, hashable functions, so nothing is recompiled."""
 
-    init: Callable[[jax.Array], Params]  # key -> params
-    apply: Callable[..., Any]  # (params, x, *, key=None, with_hidden=False) -> outputs, or (outputs, hidden)
+    init: Callable[[jax.Array], Params]
+    """key -> params."""
+    apply: Callable[..., Any]
+    """(params, x, *, key=None, with_hidden=False) -> outputs, or (outputs, hidden) with with_hidden=True."""
 
 
 def mlp(
@@ -41,29 +62,39 @@ def mlp(
 ) -> Network:
     """Build a fully connected network.
 
-    h_0 = x
-    z_l = h_l w_l + b_l
-    h_{l+1} = activation(z_l), and the outputs are the last z
+        h_0 = x
+        z_l = h_l w_l + b_l
+        h_{l+1} = activation(z_l)
+        outputs = z_L, of the last layer
 
     Args:
         layer_sizes: units of input, hidden layers and output, e.g. (784, 128, 10); at least two, each >= 1.
-        activation: of the hidden layers; a name in jaxmlp.activations or a function array -> array.
+        activation: of the hidden layers; a name in jaxmlp.activations.ACTIVATIONS or a function array -> array.
         initializer: of the weights; a name (glorot_normal, glorot_uniform, he_normal, he_uniform, lecun_normal,
             lecun_uniform) or a function (key, shape, dtype) -> array such as jax.nn.initializers.normal(0.01).
             Biases start at 0.
-        dropout: share of a layer's inputs dropped in training, in [0, 1): one number for every hidden layer (the
-            network's own input is kept), or one number per layer input.
+        dropout: fraction of a layer's inputs dropped in training, in [0, 1): one number for every hidden layer (the
+            input of the network is kept), or one number per layer input.
         dtype: of the parameters; floating point.
 
     Returns:
-        Network(init, apply). init(key) -> params, a tuple of Layer(w, b). apply(params, x, *, key=None) -> outputs:
-        x (..., layer_sizes[0]) is cast to the parameters' dtype; outputs (..., layer_sizes[-1]) are logits or
-        regression values. Dropout is drawn from key; without a key nothing is dropped. With with_hidden=True apply
-        returns (outputs, hidden), hidden being the activations h of each hidden layer, (..., units), before dropout.
+        Network(init, apply). init(key) -> params, a tuple of Layer(w, b).
+
+        apply(params, x, *, key=None) -> outputs: x (..., layer_sizes[0]) is cast to the dtype of the parameters;
+        outputs (..., layer_sizes[-1]) are logits or regression values. Dropout is drawn from key; without a key nothing
+        is dropped. With with_hidden=True apply returns (outputs, hidden); hidden is a tuple of the activations h of
+        each hidden layer, (..., units), before dropout.
 
     Raises:
         ValueError: a size, a name or a rate is not allowed.
         TypeError: a setting is of the wrong type.
+
+    Example:
+        >>> import jax, jaxmlp
+        >>> net = jaxmlp.mlp((4, 8, 3), activation="tanh")
+        >>> params = net.init(jax.random.key(0))
+        >>> print(net.apply(params, jax.numpy.ones((5, 4))).shape)
+        (5, 3)
     """
     sizes = _checked_sizes(layer_sizes)
     activations.get(activation)
@@ -88,10 +119,11 @@ INITIALIZERS: dict[str, Callable[[], Initializer]] = {
         "lecun_uniform",
     )
 }
+"""The initializers by name, each a factory of jax.nn.initializers."""
 
 
-# Frozen dataclasses rather than closures: they compare and hash by their settings, which is what a compiled program
-# is looked up by, and they can be pickled.
+# Frozen dataclasses rather than closures: they compare and hash by their settings, by which JAX looks up compiled
+# programs, and they can be pickled.
 @dataclasses.dataclass(frozen=True)
 class _Init:
     layer_sizes: tuple[int, ...]
@@ -105,8 +137,8 @@ class _Init:
         weights = [draw(layer_key, shape, self.dtype) for layer_key, shape in zip(keys, shapes, strict=True)]
         if [getattr(w, "shape", None) for w in weights] != shapes:
             raise TypeError(
-                f"initializer must return an array of the given shape, got {weights[0]!r}; call it first where it is a "
-                "factory: jax.nn.initializers.he_normal()"
+                f"initializer must return an array of the given shape, got {weights[0]!r}; if it is a factory, call it "
+                "first: jax.nn.initializers.he_normal()"
             )
         return tuple(Layer(w=w, b=jnp.zeros(w.shape[1], self.dtype)) for w in weights)
 

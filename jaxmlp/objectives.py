@@ -1,7 +1,6 @@
-"""From a network's apply to what training needs: one pure loss function, and what is measured on the way."""
+"""From a network's `apply` to what training needs: one pure loss function, and functions that measure a run."""
 
 import dataclasses
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,7 +9,19 @@ import jax.numpy as jnp
 
 from jaxmlp import losses
 from jaxmlp._arrays import at_least_float32, none_if_zero
-from jaxmlp._checks import one_number
+from jaxmlp._checks import one_number, takes
+
+__docformat__ = "google"
+__all__ = [
+    "Accuracy",
+    "DeadUnits",
+    "Objective",
+    "accuracy",
+    "dead_units",
+    "gradient_norms",
+    "largest_weights",
+    "objective",
+]
 
 Apply = Callable[..., jax.Array]
 
@@ -18,20 +29,25 @@ Apply = Callable[..., jax.Array]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Objective:
-    """loss(apply(params, x, key=key), y) + l1 sum |w| + l2 sum w^2, as a function (params, x, y, *, key=None).
+    """The function that objective returns, (params, x, y, *, key=None) -> scalar.
 
     Equal settings compare and hash alike. As a pytree its leaves are the strengths of the penalties, so that fit passes
     them to the compiled program as numbers.
     """
 
     apply: Apply = dataclasses.field(metadata={"static": True})
+    """The network, (params, x, *, key=None) -> outputs."""
     loss: str | losses.Loss = dataclasses.field(metadata={"static": True})
-    l1: Any = None  # strength, None for no such term in the program
+    """A name in jaxmlp.losses.LOSSES, or a function (outputs, targets) -> scalar."""
+    l1: Any = None
+    """Strength of the L1 penalty; None leaves the term out of the program."""
     l2: Any = None
+    """Strength of the L2 penalty; None leaves the term out of the program."""
 
     def __call__(self, params: Any, x: jax.Array, y: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
+        """Return loss(apply(params, x, key=key), y) + l1 * sum |w| + l2 * sum w^2."""
         # An apply without randomness need not take a key.
-        given = {} if key is None or not takes_key(self.apply) else {"key": key}
+        given = {} if key is None or not takes(self.apply, "key") else {"key": key}
         outputs = self.apply(params, x, **given)
         value = losses.get(self.loss)(outputs, y)
         for strength, penalty in ((self.l1, losses.l1), (self.l2, losses.l2)):
@@ -40,7 +56,7 @@ class Objective:
         return value
 
     def check(self, params: Any, x: jax.Array, y: jax.Array) -> None:
-        """Raise a ValueError if the values of x and y cannot be examples for this network and loss."""
+        """Raise a ValueError if x and y cannot be examples for this network and loss."""
         outputs = jax.eval_shape(self.apply, params, x)
         loss = losses.get(self.loss)
         if loss is losses.softmax_cross_entropy:
@@ -52,13 +68,13 @@ class Objective:
 def objective(
     apply: Apply, loss: str | losses.Loss = "softmax_cross_entropy", *, l1: Any = 0.0, l2: Any = 0.0
 ) -> Objective:
-    """Join a network, a loss and penalties to one pure function.
+    """Combine a network, a loss and penalties into one pure function.
 
-    loss_fn(params, x, y) = loss(apply(params, x), y) + l1 * sum |w| + l2 * sum w^2
+        loss_fn(params, x, y) = loss(apply(params, x), y) + l1 * sum |w| + l2 * sum w^2
 
     Args:
         apply: (params, x, *, key=None) -> outputs, e.g. net.apply.
-        loss: a name in jaxmlp.losses, or a function (outputs, targets) -> scalar.
+        loss: a name in jaxmlp.losses.LOSSES, or a function (outputs, targets) -> scalar.
         l1: strength of the L1 penalty, >= 0; a number or a traced array.
         l2: strength of the L2 penalty, >= 0; a number or a traced array.
 
@@ -68,6 +84,14 @@ def objective(
     Raises:
         ValueError: the name is unknown or a strength is negative.
         TypeError: apply or loss is not callable.
+
+    Example:
+        >>> import jax, jaxmlp
+        >>> xor, net = jaxmlp.datasets.load("xor"), jaxmlp.mlp((2, 4, 2))
+        >>> loss_fn = jaxmlp.objective(net.apply, "softmax_cross_entropy", l2=1e-4)
+        >>> params = jax.tree.map(jax.numpy.zeros_like, net.init(jax.random.key(0)))
+        >>> print(f"{loss_fn(params, *xor.train):.4f}")
+        0.6931
     """
     if not callable(apply):
         raise TypeError(f"apply must be a function (params, x, *, key=None) -> outputs, got {apply!r}")
@@ -79,11 +103,13 @@ def objective(
 
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """The share of right answers of apply, as a function (params, x, y)."""
+    """The function that accuracy returns, (params, x, y) -> scalar. Equal settings compare and hash alike."""
 
     apply: Apply
+    """The network, (params, x) -> outputs."""
 
     def __call__(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        """Return the fraction of correct predictions."""
         outputs, labels = self.apply(params, x), jnp.asarray(y)
         one_output = outputs.shape[-1] == 1
         if labels.shape == outputs.shape:
@@ -97,25 +123,33 @@ class Accuracy:
         # As float32, which holds every class number: a label of 1.7 or of class 2 of 2 is never right.
         right = predicted.astype(jnp.float32) == labels.astype(jnp.float32)
         right = jnp.sum(right & ~jnp.any(jnp.isnan(outputs), axis=-1)).astype(jnp.float32)
-        # The barrier keeps XLA from multiplying by a rounded 1 / n: 9667 of 10,000 is the float nearest 0.9667.
+        # The barrier keeps XLA from multiplying by a rounded 1 / n: 9667 of 10,000 gives the float nearest to 0.9667.
         return right / jax.lax.optimization_barrier(jnp.float32(labels.size))
 
 
 def accuracy(apply: Apply) -> Accuracy:
-    """Build the function that measures the share of examples that apply gets right.
+    """Build the function that measures the fraction of correct predictions.
 
-    The answer is the largest output; with one output, yes where the logit is > 0. On a tie the first class counts;
-    an answer that is not a number is wrong.
+    The prediction is the class of the largest output, ties going to the first. With a single output it is 1 for a
+    positive logit and 0 otherwise. NaN counts as wrong.
 
     Args:
         apply: (params, x) -> outputs, e.g. net.apply.
 
     Returns:
-        fn(params, x, y) -> float32 scalar in [0, 1]; y holds labels (n,), or one-hot rows shaped like the outputs.
-        Equal arguments give equal, hashable functions.
+        fn(params, x, y) -> float32 scalar in [0, 1], a metric for fit; y holds labels (n,), or one-hot rows shaped like
+        the outputs. Equal arguments give equal, hashable functions.
 
     Raises:
         TypeError: apply is not callable.
+
+    Example:
+        >>> import numpy as np
+        >>> import jaxmlp
+        >>> accuracy = jaxmlp.accuracy(lambda params, x: x @ params)
+        >>> x, labels = np.array([[2.0, 1.0], [0.0, 3.0], [5.0, 4.0]]), np.array([0, 1, 1])
+        >>> print(f"{accuracy(np.eye(2), x, labels):.4f}")
+        0.6667
     """
     if not callable(apply):
         raise TypeError(f"apply must be a function (params, x) -> outputs, got {apply!r}")
@@ -124,11 +158,13 @@ def accuracy(apply: Apply) -> Accuracy:
 
 @dataclasses.dataclass(frozen=True)
 class DeadUnits:
-    """The share of dead units in each hidden layer of apply, as a function (params, x, y)."""
+    """The function that dead_units returns, (params, x, y) -> array. Equal settings compare and hash alike."""
 
     apply: Apply
+    """The network, (params, x, *, with_hidden) -> (outputs, hidden)."""
 
     def __call__(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        """Return the fraction of dead units in each hidden layer."""
         _, hidden = self.apply(params, x, with_hidden=True)
         if not hidden:
             raise ValueError("dead_units measures hidden layers, and this network has none")
@@ -137,23 +173,30 @@ class DeadUnits:
 
 
 def dead_units(apply: Apply) -> DeadUnits:
-    """Build the function that measures which share of each hidden layer is dead.
+    """Build the function that measures the fraction of dead units in each hidden layer.
 
-    A unit is dead if it gives bit for bit the same value for every example, as a ReLU does that is 0 on all of them. No
-    gradient of any example passes through such a ReLU, so it does not come back. Of a single example every unit is.
+    A unit is dead if its value is bit for bit the same for every example, such as a ReLU that is 0 for all of them. No
+    example has a gradient through such a ReLU, so it cannot recover. With one example every unit counts as dead.
 
     Args:
-        apply: net.apply of a network with a hidden layer, or a function (params, x, *, with_hidden) like it.
+        apply: net.apply of a network with a hidden layer, or another function (params, x, *, with_hidden).
 
     Returns:
-        fn(params, x, y) -> float32 (hidden layers,) in [0, 1], a metric for fit; y is not looked at. Equal arguments
-        give equal, hashable functions.
+        fn(params, x, y) -> float32 (hidden layers,) in [0, 1], a metric for fit; y is ignored. Equal arguments give
+        equal, hashable functions.
 
     Raises:
-        TypeError: apply is not callable or does not give its hidden activations.
+        TypeError: apply is not callable or does not return its hidden activations.
         ValueError: the network has no hidden layer; raised when it is measured.
+
+    Example:
+        >>> import jax, jaxmlp
+        >>> xor, net = jaxmlp.datasets.load("xor"), jaxmlp.mlp((2, 4, 2))
+        >>> params = jax.tree.map(jax.numpy.zeros_like, net.init(jax.random.key(0)))
+        >>> print(jaxmlp.dead_units(net.apply)(params, *xor.train))
+        [1.]
     """
-    if not callable(apply) or not _takes(apply, "with_hidden"):
+    if not callable(apply) or not takes(apply, "with_hidden"):
         raise TypeError(
             f"apply must take with_hidden=True and return (outputs, hidden), as net.apply does; got {apply!r}"
         )
@@ -164,9 +207,18 @@ def largest_weights(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
     """Measure max |w| of each layer, a metric for fit.
 
     Args:
-        params: of an mlp. x, y: not looked at.
+        params: of an mlp.
+        x: ignored.
+        y: ignored.
 
-    Returns: (layers,).
+    Returns:
+        (layers,).
+
+    Example:
+        >>> import jax, jaxmlp
+        >>> net = jaxmlp.mlp((2, 4, 2), initializer=jax.nn.initializers.constant(0.5))
+        >>> print(jaxmlp.largest_weights(net.init(jax.random.key(0)), None, None))
+        [0.5 0.5]
     """
     return jnp.stack([jnp.max(jnp.abs(layer.w)) for layer in params])
 
@@ -175,10 +227,21 @@ def gradient_norms(step: Any) -> jax.Array:
     """Measure the Euclidean norm of each layer's gradient, sqrt(sum of g^2 over w and b), a step metric for fit.
 
     Args:
-        step: a Step; its grads those of an mlp, or any sequence of layers.
+        step: a Step whose grads are those of an mlp, or any other sequence of layers.
 
-    Returns: (layers,), in float32 at least.
-    Raises: TypeError where the gradients are no sequence of layers.
+    Returns:
+        (layers,), float32 or wider.
+
+    Raises:
+        TypeError: the gradients are not a sequence of layers.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> import jaxmlp
+        >>> grads = (jaxmlp.Layer(w=jnp.array([[3.0]]), b=jnp.array([4.0])),)
+        >>> step = jaxmlp.Step(loss=0.0, params=None, grads=grads, updates=None)
+        >>> print(jaxmlp.gradient_norms(step))
+        [5.]
     """
     if not isinstance(step.grads, Sequence):
         kind = type(step.grads).__name__
@@ -187,16 +250,3 @@ def gradient_norms(step: Any) -> jax.Array:
         )
     layers = [[jnp.asarray(g, at_least_float32(g.dtype)) for g in jax.tree.leaves(one)] for one in step.grads]
     return jnp.stack([jnp.sqrt(sum(jnp.sum(g**2) for g in layer)) for layer in layers])
-
-
-def takes_key(function: Callable[..., Any]) -> bool:
-    """Tell whether function can be called with key=...; True where Python cannot say."""
-    return _takes(function, "key")
-
-
-def _takes(function, name):
-    try:
-        parameters = inspect.signature(function).parameters
-    except (TypeError, ValueError):
-        return True
-    return name in parameters or any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())

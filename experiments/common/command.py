@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from jaxmlp import _files
 from jaxmlp.comparison import record, statistics
 from jaxmlp.comparison.compiled import keep_compiled
 from jaxmlp.comparison.drawing import save
@@ -191,8 +192,7 @@ def _write(name, command, options, outcome, seconds, console):
     }
     record.write(options.output / "results.json", results)
     outcome.recorded()
-    with record.replacing(options.output / "table.md") as temporary:
-        temporary.write_text(_markdown(name, outcome), encoding="utf-8")
+    _files.write(options.output / "table.md", _markdown(name, outcome))
     for picture, draw in outcome.pictures.items():
         save(draw(), options.output / f"{picture}.png")
     for table in outcome.tables:

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
+from jaxmlp import _files
 from jaxmlp.comparison import drawing, figures, problems, protocol, record, report
 from jaxmlp.comparison.page import write_page
 from jaxmlp.comparison.store import RunStore, load_arrays, save_arrays
@@ -116,8 +117,7 @@ def _report(folder: Path, console: Console) -> None:
     texts["table.md"].append(report.origin(results) + "\n")
     texts["table.tex"].append("% " + report.origin(results) + "\n")
     for file, parts in texts.items():
-        with record.replacing(folder / file) as temporary:
-            temporary.write_text("\n".join(parts), encoding="utf-8")
+        _files.write(folder / file, "\n".join(parts))
     times = report.target_times(results["problems"])
     drawing.save(figures.profile(times), folder / "profile.png")
     write_page(folder / "report.html", results, summaries, times, written, folder / "profile.png")

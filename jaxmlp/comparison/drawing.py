@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from jaxmlp.comparison.record import replacing
+from jaxmlp._files import replacing
 
 # Okabe and Ito's palette (2008), which the colour-blind can tell apart; each optimizer keeps its look in every picture.
 LOOKS: dict[str, dict[str, Any]] = {

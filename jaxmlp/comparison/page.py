@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxmlp.comparison import record, report, statistics
+from jaxmlp import _files
+from jaxmlp.comparison import report, statistics
 
 # How to read each picture, for a person who sees it for the first time.
 _READING = {
@@ -85,8 +86,7 @@ def write_page(
 <title>Optimizers compared</title><link rel="icon" href="data:,"><style>{_STYLE}</style></head>
 <body>{"".join(parts)}</body></html>
 """
-    with record.replacing(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    _files.write(path, page)
 
 
 def _how(results):

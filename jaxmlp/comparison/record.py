@@ -1,6 +1,5 @@
 """The record that an experiment leaves: plain JSON that says where its numbers came from, whole or absent."""
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -8,13 +7,14 @@ import math
 import os
 import platform
 import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+
+from jaxmlp import _files
 
 _PACKAGES = ("jaxmlp", "jax", "jaxlib", "optax", "numpy", "scikit-learn", "tensorflow-datasets")
 
@@ -44,8 +44,7 @@ def write(path: Path, record: Mapping[str, Any]) -> None:
     Raises: OSError where the file cannot be written; an older file at path then stays as it was.
     """
     text = json.dumps(plain(record), indent=1, allow_nan=False)
-    with replacing(path) as temporary:
-        temporary.write_text(text + "\n", encoding="utf-8")
+    _files.write(path, text + "\n")
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -71,23 +70,6 @@ def digest(*arrays: np.ndarray) -> str:
     return sha.hexdigest()
 
 
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in path's folder, with its ending, that takes path's place if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
 def plain(value: Any) -> Any:
     """Return value as JSON knows it: dicts, lists, strings, finite numbers, True, False and None."""
     if isinstance(value, Mapping):
@@ -111,20 +93,18 @@ def _version(package):
 
 
 def _commit():
-    here = Path(__file__).parent
+    """The commit of the checkout that tracks this very file; None where there is none.
+
+    An installed package may lie in a virtual environment inside some other repository, whose commit says nothing of it.
+    """
+    here = Path(__file__)
 
     def git(*arguments):
-        done = subprocess.run(["git", "-C", here, *arguments], capture_output=True, text=True, timeout=10, check=True)
-        return done.stdout.strip()
+        command = ["git", "-C", here.parent, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", here.name)
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-def _umask():
-    # mkstemp makes a file that only its owner can read; a result should be as readable as any other file.
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxmlp._files import writing
 from jaxmlp.comparison import record
 
 Arrays = dict[str, np.ndarray]
@@ -71,7 +72,7 @@ class RunStore:
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write named arrays to path, whole or not at all."""
-    with record.replacing(path) as temporary, temporary.open("wb") as file:
+    with writing(path) as file:
         np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
 
 

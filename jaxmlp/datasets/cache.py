@@ -1,4 +1,4 @@
-"""Decoded images kept in the user's cache folder: a second load reads 55 MB instead of decoding 70,000 PNGs."""
+"""Decoded images in the user's cache folder: a second load reads 55 MB instead of decoding 70,000 PNG files."""
 
 import contextlib
 import hashlib
@@ -10,19 +10,19 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxmlp.datasets.atomic import whole_file
+from jaxmlp._files import writing
 from jaxmlp.datasets.raw import RawImages, checked
 
 _FORMAT = 1  # raise it when what is stored, or how a source is decoded, changes
 
 
 def cached(name: str, sources: Sequence[Path], read: Callable[[], RawImages]) -> RawImages:
-    """Return read(), or what it returned when these very source files were read before.
+    """Return read(), or what it returned when the same source files were read before.
 
-    Kept arrays are believed if the stored key equals the sources' paths, sizes and times of now, zip's CRC-32 of
-    each array is right, and shapes, dtypes and labels are. Where the cache cannot be written, it is done without.
+    Cached arrays are used if the stored key matches the paths, sizes and times of the sources, and if the checksums of
+    the arrays, their shapes, dtypes and labels are right. If the cache cannot be written, there is none.
     """
-    key = _key(name, sources)  # before reading: a source that changes meanwhile leaves a key that never fits
+    key = _key(name, sources)  # before reading: if a source changes meanwhile, the key never matches
     path = _path(name, sources)
     raw = _recall(path, key) if path else None
     if raw is None:
@@ -33,8 +33,8 @@ def cached(name: str, sources: Sequence[Path], read: Callable[[], RawImages]) ->
 
 
 def _recall(path: Path, key: bytes) -> RawImages | None:
-    # Whatever a missing or damaged file makes zipfile and NumPy raise, it means the same: decode again.
-    # The file is opened here, since np.load leaves open one that it cannot read.
+    # Whatever zipfile and NumPy raise for a missing or damaged file, the images are decoded again.
+    # The file is opened here, since np.load does not close a file that it cannot read.
     with contextlib.suppress(Exception), path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
         if stored["key"].tobytes() == key:
             return checked(RawImages(*(stored[field] for field in RawImages._fields)), path, "")
@@ -44,9 +44,9 @@ def _recall(path: Path, key: bytes) -> RawImages | None:
 def _keep(path: Path, key: bytes, raw: RawImages) -> None:
     with contextlib.suppress(OSError):
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        archive = io.BytesIO()  # a ZipFile on a full disk fails once more when it is collected; bytes do not
+        archive = io.BytesIO()  # on a full disk a ZipFile would raise again when it is garbage collected
         np.savez(archive, key=np.frombuffer(key, np.uint8), **raw._asdict())
-        with whole_file(path) as stream:
+        with writing(path, mode=0o600) as stream:
             stream.write(archive.getbuffer())
 
 
@@ -56,9 +56,9 @@ def _key(name: str, sources: Sequence[Path]) -> bytes:
 
 
 def user_folder() -> Path | None:
-    """Return this project's folder in the user's cache, by XDG's rules; None where there is no home to keep it in."""
+    """Return this project's folder in the user's cache, by the XDG rules; None if there is no home folder."""
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    if not base.is_absolute():  # by XDG's rules a relative path is ignored
+    if not base.is_absolute():  # by the XDG rules a relative path is ignored
         try:
             base = Path.home() / ".cache"
         except RuntimeError:
@@ -67,7 +67,7 @@ def user_folder() -> Path | None:
 
 
 def _path(name: str, sources: Sequence[Path]) -> Path | None:
-    """Return the one cache file of a source, whatever its state; None where there is no place for it."""
+    """Return the cache file of a source, whether it exists or not; None if there is no cache folder."""
     folder = user_folder()
     place = hashlib.sha256("\0".join(str(path.resolve()) for path in sources).encode()).hexdigest()[:16]
     return folder / "datasets" / f"{name}-{place}.npz" if folder else None

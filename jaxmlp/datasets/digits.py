@@ -1,7 +1,8 @@
-"""scikit-learn's handwritten digits: inside its wheel, so they are there without a file or a network."""
+"""scikit-learn's handwritten digits, which are part of its wheel."""
 
 import numpy as np
 
+from jaxmlp._checks import need
 from jaxmlp.data import Dataset
 
 _LARGEST_PIXEL = 16
@@ -10,14 +11,12 @@ _SPLIT_SEED = 0
 
 
 def load_digits() -> Dataset:
-    """Return the 1,797 images of 8 x 8 pixels, divided by 16, in 1,437 to train with and 360 to test with.
+    """Return the 1,797 images of 8 x 8 pixels, divided by 16: 1,437 for training and 360 for testing.
 
-    They come without an official split. This one is fixed: scikit-learn's train_test_split with test_size 0.2,
-    stratified by label, random_state 0. The 43 writers are not told apart in the file, so each one's digits lie in
-    both parts, and a test accuracy from here says little about a new writer.
-
-    Source: Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI; its test part.
+    Source:
+        Alpaydin and Kaynak (1998), Optical Recognition of Handwritten Digits, UCI; its test part.
     """
+    need("data", "sklearn")
     from sklearn.datasets import load_digits as sklearn_digits
     from sklearn.model_selection import train_test_split
 

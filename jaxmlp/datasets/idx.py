@@ -1,4 +1,4 @@
-"""The IDX format of the original MNIST files: four files in a folder, gzipped or not."""
+"""The IDX format of the original MNIST files: four files in one folder, gzipped or not."""
 
 import gzip
 import zlib
@@ -21,11 +21,11 @@ FILENAMES = (
 _AXES = (3, 1, 3, 1)
 _UNSIGNED_BYTE = 0x08  # the third byte of the magic number: the type of the elements
 _GZIP_MAGIC = b"\x1f\x8b"
-WAY_OUT = "replace this file by a whole one, or move the folder away so that the data set is fetched"
+REMEDY = "replace this file with a complete one, or move the folder away so that the data set is downloaded"
 
 
 def find(folders: Iterable[Path]) -> list[Path]:
-    """Return the paths of the four files in the first of folders that has them all; none if no folder has."""
+    """Return the paths of the four files in the first folder that has all of them; an empty list if none has."""
     for folder in folders:
         paths = [_plain_or_gzipped(folder / name) for name in FILENAMES]
         if all(path.is_file() for path in paths):
@@ -43,18 +43,18 @@ def _plain_or_gzipped(path: Path) -> Path:
 
 
 def _read_array(path: Path, axes: int) -> np.ndarray:
-    """Read one file of unsigned bytes: 0, 0, type, number of axes; each length as a big-endian int32; data."""
+    """Read one file of unsigned bytes: 0, 0, type, number of axes; each length as big-endian int32; the data."""
     try:
         data = path.read_bytes()
         if data.startswith(_GZIP_MAGIC):
             data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:
-        raise unavailable(path, error, WAY_OUT) from error
+        raise unavailable(path, error, REMEDY) from error
     magic = bytes([0, 0, _UNSIGNED_BYTE, axes])
     start = 4 + 4 * axes
     if data[:4] != magic or len(data) < start:
-        raise unavailable(path, f"starts with {data[:4].hex()}, expected {magic.hex()}", WAY_OUT)
+        raise unavailable(path, f"starts with {data[:4].hex()}, expected {magic.hex()}", REMEDY)
     shape = tuple(int(length) for length in np.frombuffer(data, ">u4", count=axes, offset=4))
     if len(data) != start + prod(shape):
-        raise unavailable(path, f"{len(data)} bytes, but {start + prod(shape)} by its header {shape}", WAY_OUT)
+        raise unavailable(path, f"{len(data)} bytes, but {start + prod(shape)} by its header {shape}", REMEDY)
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST: where they are looked for, in which order, and how they become a Dataset."""
+"""MNIST and Fashion-MNIST: where they are searched, in which order, and how they become a Dataset."""
 
 import hashlib
 import os
@@ -18,12 +18,16 @@ _SCALE = (np.arange(256) / 255).astype(np.float32)  # a table: the exact quotien
 
 
 class ImageSet(NamedTuple):
-    """What has to be known of an image set before any of its files is read."""
+    """What is known of an image set before any of its files is read."""
 
-    name: str  # TFDS's name too
+    name: str
+    """Also that of TFDS."""
     class_names: tuple[str, ...]
-    system_folder: Path  # where Debian puts its IDX files
-    test_labels_sha256: str  # of the 10,000 test labels: tells the sets apart, whose files have equal names
+    """The names of the labels 0, 1, ..."""
+    system_folder: Path
+    """Where Debian installs the IDX files."""
+    test_labels_sha256: str
+    """Of the 10,000 test labels; it distinguishes the sets, since their files have the same names."""
 
 
 MNIST = ImageSet(
@@ -52,19 +56,14 @@ FASHION_MNIST = ImageSet(
 
 
 def load_images(image_set: ImageSet, *, data_dir: str | os.PathLike[str] | None, mirror: str | None) -> Dataset:
-    """Load image_set from the first place that has it, or fetch it; the arrays are the same from each.
-
-    Args:
-        data_dir: None: the environment variable TFDS_DATA_DIR, else ~/tensorflow_datasets.
-        mirror: None: the environment variable JAXMLP_MIRROR, else the addresses that TFDS registers.
-    """
+    """Load image_set from the first place that has it, or download it; the arrays are always the same."""
     root = tfds_directory.root(data_dir)
     try:
         raw = _from_disk(image_set, root) or _fetched(image_set, root, mirror or os.environ.get(MIRROR_VARIABLE))
     except DatasetUnavailableError:
         raise
-    except OSError as error:  # a folder that may not be looked into, or a file that goes while it is read
-        raise unavailable(error.filename or root, error, "make it readable, or name another data_dir") from error
+    except OSError as error:  # an unreadable folder, or a file that disappears while it is read
+        raise unavailable(error.filename or root, error, "make it readable, or give another data_dir") from error
     return Dataset(
         name=image_set.name,
         train=_as_examples(raw.train_images, raw.train_labels),
@@ -75,7 +74,7 @@ def load_images(image_set: ImageSet, *, data_dir: str | os.PathLike[str] | None,
 
 
 def _from_disk(image_set: ImageSet, root: Path) -> RawImages | None:
-    """Return the set from a prepared directory of TFDS, or else from IDX files; None where there is neither."""
+    """Return the set from a directory prepared by TFDS, else from IDX files; None if there is neither."""
     directory = tfds_directory.find(root / image_set.name)
     if directory is not None:
         return _from_directory(image_set, directory)
@@ -87,29 +86,29 @@ def _from_disk(image_set: ImageSet, root: Path) -> RawImages | None:
 
 def _from_directory(image_set: ImageSet, directory: Path) -> RawImages:
     def read() -> RawImages:
-        return checked(tfds_directory.read(directory), directory, f"remove {directory}, so that it is made again")
+        return checked(tfds_directory.read(directory), directory, f"remove {directory}, so that it is prepared again")
 
     return cached(image_set.name, tfds_directory.files(directory), read)
 
 
 def _from_idx(image_set: ImageSet, paths: list[Path]) -> RawImages:
-    raw = checked(idx.read(paths), paths[0].parent, idx.WAY_OUT)
+    raw = checked(idx.read(paths), paths[0].parent, idx.REMEDY)
     labels = hashlib.sha256(raw.test_labels.tobytes()).hexdigest()
     for other in (MNIST, FASHION_MNIST):
         if other is not image_set and labels == other.test_labels_sha256:
-            way_out = f"put the files of each set into a folder of its name, {paths[0].parent / other.name}"
-            raise unavailable(paths[0].parent, f"holds {other.name}, not {image_set.name}", way_out)
+            remedy = f"put the files of each set into a folder named after it, {paths[0].parent / other.name}"
+            raise unavailable(paths[0].parent, f"holds {other.name}, not {image_set.name}", remedy)
     return in_tfds_order(raw)
 
 
 def _fetched(image_set: ImageSet, root: Path, mirror: str | None) -> RawImages:
-    """Fetch the registered files, let TFDS prepare them under root, and return what was prepared."""
+    """Download the registered files, let TFDS prepare them under root, and return what it prepared."""
     name = image_set.name
     downloads = root / "downloads" / name
     files = tfds_directory.registered_files(name)
     fetch(name, files, downloads, mirror=mirror, by_hand=root / name)
     paths = idx.find([downloads])
-    raw = checked(idx.read(paths), downloads, idx.WAY_OUT)
+    raw = checked(idx.read(paths), downloads, idx.REMEDY)
     directory, written = tfds_directory.prepare(name, raw, root)
     for filename in files:
         (downloads / filename).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Data sets that are made, not read: the Boolean functions of two inputs, and a noisy line."""
+"""Data sets that are computed: the Boolean functions of two inputs, and a noisy line."""
 
 import numpy as np
 
@@ -27,13 +27,21 @@ LOGIC_GATES = {
 
 
 def logic_gate(gate: str) -> Dataset:
-    """Return the four rows of a Boolean function of two inputs, as train and as test: there are no others.
+    """Return all four rows of a Boolean function of two inputs, both as train and as test.
 
     Args:
-        gate: a name in LOGIC_GATES, or its outputs for (0, 0), (0, 1), (1, 0), (1, 1), such as "0110" for xor.
+        gate: a name such as "xor", or the outputs for (0, 0), (0, 1), (1, 0), (1, 1), such as "0110".
 
     Returns:
-        x (4, 2) float32 and y (4,) int32, both of zeros and ones.
+        Dataset with x (4, 2) float32 and y (4,) int32, both of zeros and ones.
+
+    Raises:
+        ValueError: the gate is unknown; the message lists all names.
+
+    Example:
+        >>> import jaxmlp
+        >>> print(jaxmlp.datasets.logic_gate("nand").train[1])
+        [1 1 1 0]
     """
     names = {outputs: name for name, outputs in LOGIC_GATES.items()}
     name = check_choice("logic gate", names.get(gate, gate), LOGIC_GATES)
@@ -51,20 +59,33 @@ def noisy_line(
     noise: float = 10_000.0,
     x_max: float = 300.0,
 ) -> Dataset:
-    """Draw n examples of y = slope x + intercept + uniform(0, noise) to train with, and as many to test with.
+    """Draw n training and n test examples of a line with noise.
 
-    The noise is not centred, so least squares finds the intercept + noise / 2.
+        y = slope * x + intercept + uniform(0, noise)
+
+    The noise is not centred, so least squares finds intercept + noise / 2.
 
     Args:
         seed: of NumPy's default generator.
-        n: examples in each part, >= 1.
+        n: number of examples in each part, >= 1.
+        slope: of the line.
+        intercept: of the line.
         noise: width of the uniform noise, in units of y, >= 0.
         x_max: x is uniform in [0, x_max), > 0. The published fit of this line, 1933.30 x + 10.81, is what gradient
             descent reaches early when x goes up to about 300: the line through the origin, whose slope is too large
             by (intercept + noise / 2) * 1.5 / x_max = 97.
 
     Returns:
-        x (n, 1) and y (n,), both float32.
+        Dataset with x (n, 1) and y (n,), both float32.
+
+    Raises:
+        ValueError: n, noise or x_max is out of its range.
+
+    Example:
+        >>> import jaxmlp
+        >>> x, y = jaxmlp.datasets.noisy_line(seed=0, n=5, noise=0.0).train
+        >>> print(x.shape, abs(y - (1837.5 * x[:, 0] + 14376.52)).max() < 0.1)
+        (5, 1) True
     """
     in_range("n", n, 1)
     in_range("noise", noise, 0)

@@ -1,4 +1,4 @@
-"""A prepared directory of tensorflow-datasets (TFDS), read and written without TensorFlow."""
+"""Directories prepared by tensorflow-datasets (TFDS), read and written without TensorFlow."""
 
 import contextlib
 import io
@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from jaxmlp.datasets.atomic import remove_leftovers
+from jaxmlp._checks import need
+from jaxmlp._files import remove_leftovers
 from jaxmlp.datasets.errors import ANOTHER_FOLDER, unavailable
 from jaxmlp.datasets.fetch import RegisteredFile
 from jaxmlp.datasets.raw import RawImages, in_tfds_order
 
 _INFO = "dataset_info.json"
-_FORMAT = "array_record"  # the one of TFDS's formats with random access, and readable without TensorFlow
+_FORMAT = "array_record"  # of TFDS's formats the one with random access that is readable without TensorFlow
 _INCOMPLETE = "incomplete.jaxmlp."
 _BATCH = 10_000  # examples in memory as PNG at a time
 
@@ -27,7 +28,7 @@ Examples = Sequence[Mapping[str, Any]]
 
 
 def root(data_dir: str | os.PathLike[str] | None) -> Path:
-    """Return the folder of all data sets: data_dir, else what TFDS_DATA_DIR names, else ~/tensorflow_datasets."""
+    """Return the folder of all data sets: data_dir, else that of TFDS_DATA_DIR, else ~/tensorflow_datasets."""
     return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
 
 
@@ -35,7 +36,7 @@ def find(folder: Path) -> Path | None:
     """Return the prepared directory of the highest version under folder, data_dir/<name>; None if there is none.
 
     Raises:
-        DatasetUnavailableError: it lacks its description, or is in a format that only TensorFlow reads.
+        DatasetUnavailableError: it has no description, or is in a format that only TensorFlow reads.
     """
     versions = [path for path in folder.glob("*.*.*") if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
     if not versions:
@@ -43,9 +44,9 @@ def find(folder: Path) -> Path | None:
     newest = max(versions, key=lambda path: [int(number) for number in path.name.split(".")])
     try:
         info = json.loads((newest / _INFO).read_text())
-        file_format = info.get("fileFormat", "tfrecord")  # TFDS's default, which old versions did not write down
+        file_format = info.get("fileFormat", "tfrecord")  # the default of TFDS, which old versions did not record
     except (OSError, ValueError, AttributeError) as error:
-        raise unavailable(newest / _INFO, error, _way_out(newest)) from error
+        raise unavailable(newest / _INFO, error, _remedy(newest)) from error
     if file_format != _FORMAT:
         raise unavailable(newest, f"in the format {file_format}, which needs TensorFlow", ANOTHER_FOLDER)
     return newest
@@ -57,14 +58,14 @@ def files(directory: Path) -> list[Path]:
 
 
 def read(directory: Path) -> RawImages:
-    """Decode a prepared directory; one that is damaged raises DatasetUnavailableError, whatever its damage."""
-    import tensorflow_datasets as tfds
+    """Decode a prepared directory; raise DatasetUnavailableError if it is damaged in any way."""
+    tfds = _tfds()
 
     def gather(examples: Examples) -> tuple[np.ndarray, np.ndarray]:
         images = np.stack([_decoded(example["image"]) for example in examples])
         return images, np.array([example["label"] for example in examples], dtype=np.uint8)
 
-    # TFDS would decode a PNG with OpenCV, or without it slowly, and say so; Pillow does it in 25 microseconds.
+    # TFDS would decode a PNG with OpenCV, or slowly and with a warning; Pillow needs 25 microseconds.
     decoders = {"image": tfds.decode.SkipDecoding()}
     builder = _builder(directory)
     train, test = (_read_split(builder, split, directory, gather, decoders) for split in ("train", "test"))
@@ -72,7 +73,7 @@ def read(directory: Path) -> RawImages:
 
 
 def read_columns(directory: Path, columns: Sequence[str]) -> tuple[np.ndarray, ...]:
-    """Return numeric columns (n,) of a prepared table, whose only split is train; damage as in read."""
+    """Return numeric columns (n,) of a prepared table whose only split is train; damage is reported as by read."""
 
     def gather(examples: Examples) -> tuple[np.ndarray, ...]:
         return tuple(np.array([example[column] for example in examples]) for column in columns)
@@ -80,13 +81,20 @@ def read_columns(directory: Path, columns: Sequence[str]) -> tuple[np.ndarray, .
     return _read_split(_builder(directory), "train", directory, gather, None)
 
 
-def _builder(directory: Path) -> Any:
-    import tensorflow_datasets as tfds
+def _tfds() -> Any:
+    """Import TFDS; raise a ModuleNotFoundError at once if a package that reads its files is missing."""
+    need("data", "tensorflow_datasets", "array_record", "importlib_resources", "PIL")
+    import tensorflow_datasets
 
+    return tensorflow_datasets
+
+
+def _builder(directory: Path) -> Any:
+    tfds = _tfds()
     try:
         return tfds.builder_from_directory(directory)
     except Exception as error:  # TFDS and its parsers have no common exception
-        raise unavailable(directory / _INFO, error, _way_out(directory)) from error
+        raise unavailable(directory / _INFO, error, _remedy(directory)) from error
 
 
 def _read_split(
@@ -108,52 +116,50 @@ def _read_split(
             found = reader.num_records()
             reader.close()
             if found != length:
-                raise ValueError(f"{found} examples, but {length} by {_INFO}")
+                raise ValueError(f"{found} examples, but {_INFO} says {length}")
         where = where if len(info.filepaths) == 1 else directory / f"*-{split}.*"
         source = builder.as_data_source(split, decoders=decoders)
         starts = range(0, len(source), _BATCH)
         pieces = [gather(source.__getitems__(list(range(i, min(i + _BATCH, len(source)))))) for i in starts]
         return tuple(np.concatenate(arrays) for arrays in zip(*pieces, strict=True))
     except Exception as error:  # array_record, protobuf and Pillow raise exceptions of many kinds
-        raise unavailable(where, error, _way_out(directory)) from error
+        raise unavailable(where, error, _remedy(directory)) from error
 
 
 def prepare(name: str, raw: RawImages, data_dir: Path) -> tuple[Path, RawImages]:
-    """Let TFDS prepare data_dir/<name>/<version> from raw, given in the order of the IDX files.
+    """Let TFDS prepare data_dir/NAME/VERSION from raw, which is in the order of the IDX files.
 
-    Everything is written and read back in a folder of its own, which is then moved into place in one step: a
-    process that is killed on the way leaves nothing that find would return.
+    Everything is written to a temporary folder, read back, compared and then moved into place in one step, so a process
+    that is killed leaves nothing that find would return.
 
     Returns:
         The directory, and the examples as they were read back, in the order of TFDS.
     """
-    import tensorflow_datasets as tfds
-
+    tfds = _tfds()
     work = None
     try:
         remove_leftovers(data_dir.glob(f"{_INCOMPLETE}*"))
         work = Path(tempfile.mkdtemp(prefix=_INCOMPLETE, dir=data_dir))
-        builder: Any = tfds.builder_cls(name)
-        builder = builder(data_dir=work, file_format=_FORMAT)
-        # TFDS's own builder encodes images by TensorFlow, but takes encoded ones as they are: it gets PNG instead
-        # of its download, and what it writes is what it would have written.
+        builder = tfds.builder_cls(name)(data_dir=work, file_format=_FORMAT)
+        # The builder of TFDS encodes images with TensorFlow, but takes encoded ones as they are. It is given PNG files
+        # instead of its download, and writes the same.
         builder._split_generators = lambda manager: {
             "train": _examples(raw.train_images, raw.train_labels),
             "test": _examples(raw.test_images, raw.test_labels),
         }
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            # It prints, and draws progress bars. It is not to look for a prepared copy in the cloud.
+            # It prints and draws progress bars. It must not look for a prepared copy in the cloud.
             builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
         directory = Path(builder.data_dir)
         written = read(directory)
         if not all(map(np.array_equal, written, in_tfds_order(raw))):
-            raise ValueError("what TFDS wrote is not what it was given")
+            raise ValueError("TFDS wrote something else than it was given")
         place = data_dir / directory.relative_to(work)
         place.parent.mkdir(exist_ok=True)
         try:
             directory.rename(place)
         except OSError:
-            if not (place / _INFO).is_file():  # else another process was faster, with the same data
+            if not (place / _INFO).is_file():  # otherwise another process was faster, with the same data
                 raise
         return place, written
     except Exception as error:  # TFDS and array_record report a full disk as RuntimeError
@@ -164,10 +170,9 @@ def prepare(name: str, raw: RawImages, data_dir: Path) -> tuple[Path, RawImages]
 
 
 def registered_files(name: str) -> dict[str, RegisteredFile]:
-    """Return the files that TFDS registers for the data set name, by their file names."""
-    import tensorflow_datasets as tfds
-
-    builder: Any = tfds.builder_cls(name)
+    """Return the files that TFDS registers for the data set name, by file name."""
+    tfds = _tfds()
+    builder = tfds.builder_cls(name)
     return {
         info.filename or url.rpartition("/")[2]: RegisteredFile(url, int(info.size), info.checksum)
         for url, info in builder.url_infos.items()
@@ -175,7 +180,7 @@ def registered_files(name: str) -> dict[str, RegisteredFile]:
 
 
 def _examples(images: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield what TFDS's builder yields: a key, which decides the order, and an example."""
+    """Yield what the builder of TFDS yields: a key, which decides the order, and an example."""
     for index, (image, label) in enumerate(zip(images, labels, strict=True)):
         yield index, {"image": _encoded(image), "label": int(label)}
 
@@ -194,5 +199,5 @@ def _decoded(png: bytes) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(png), formats=("PNG",)))
 
 
-def _way_out(directory: Path) -> str:
-    return f"remove or restore {directory}; once removed, the original files are read or fetched instead"
+def _remedy(directory: Path) -> str:
+    return f"remove or restore {directory}; once it is removed, the original files are read or downloaded instead"

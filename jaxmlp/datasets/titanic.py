@@ -1,4 +1,4 @@
-"""The passengers of the Titanic: from TFDS's directory, OpenML's file or the network, or from Kaggle's own file."""
+"""The passengers of the Titanic: from a TFDS directory, OpenML's file or the network, or from Kaggle's file."""
 
 import csv
 import math
@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxmlp._checks import need
 from jaxmlp.data import Dataset, fill_missing, medians
 from jaxmlp.datasets import tfds_directory
 from jaxmlp.datasets.errors import DatasetUnavailableError, unavailable
@@ -19,7 +20,7 @@ CLASS_NAMES = ("died", "survived")
 FEATURE_NAMES = ("age", "sex", "class", "siblings", "parents", "fare", "port")
 _SEXES = {"male": 0, "female": 1}
 _PORTS = {"C": 0, "Q": 1, "S": 2}
-_FIRST_VERSION = 4  # of TFDS's table: in the versions before, the labels were inverted or the columns others
+_FIRST_VERSION = 4  # of the TFDS table: earlier versions have inverted labels or other columns
 _TEST_FRACTION = 0.2
 _SPLIT_SEED = 0
 
@@ -27,17 +28,20 @@ _SPLIT_SEED = 0
 class TitanicTable(NamedTuple):
     """Passengers in the order of their source."""
 
-    x: np.ndarray  # (n, 7) float32, NaN where a value is missing
-    y: np.ndarray  # (n,) int32, 1 where the passenger survived
-    feature_names: tuple[str, ...]  # of the columns of x
+    x: np.ndarray
+    """(n, 7) float32, NaN where a value is missing."""
+    y: np.ndarray
+    """(n,) int32, 1 where the passenger survived."""
+    feature_names: tuple[str, ...]
+    """The names of the columns of x."""
 
 
 class _Columns(NamedTuple):
-    """How a CSV file names what is wanted of it."""
+    """The columns of a CSV file."""
 
     survived: str
     features: tuple[str, ...]  # in the order of FEATURE_NAMES
-    missing: str  # what stands for a missing value
+    missing: str  # the text that stands for a missing value
 
 
 _KAGGLE = _Columns("Survived", ("Age", "Sex", "Pclass", "SibSp", "Parch", "Fare", "Embarked"), "")
@@ -56,31 +60,40 @@ def titanic_table(
     data_dir: str | os.PathLike[str] | None = None,
     mirror: str | None = None,
 ) -> TitanicTable:
-    """Read the passengers with seven features each, missing values left missing.
+    """Read the passengers with seven features each, without a split and with missing values as NaN.
 
-    The features: age (years), sex (0 male, 1 female), class (1 to 3), siblings (and spouses aboard), parents (and
-    children aboard), fare (pounds), port (0 Cherbourg, 1 Queenstown, 2 Southampton: alphabetical, which is neither the
-    order in which the ship called at them nor any other that means something).
+    The features are age (years), sex (0 male, 1 female), class (1 to 3), siblings (and spouses aboard), parents (and
+    children aboard), fare (pounds) and port (0 Cherbourg, 1 Queenstown, 2 Southampton, in alphabetical order).
 
-    Without csv, the 1,309 passengers that OpenML and TFDS hold, with the same rows in the same order from the first
-    place that has them: a directory that TFDS prepared, data_dir/titanic/<version>; OpenML's file phpMYEkMl.csv in
-    data_dir/titanic or data_dir; the network, from where that file is put into data_dir/titanic. OpenML's file is
-    sorted by class; the order given here is TFDS's, which is mixed.
+    Without csv these are the 1,309 passengers of OpenML and TFDS, from the first place that has them (see
+    jaxmlp.datasets). The rows are always the same, in the order of TFDS, which is mixed; OpenML's is sorted by class.
 
     Args:
-        csv: a file with the column names of Kaggle's train.csv, whose order is kept; other columns are ignored.
-        data_dir: None: the environment variable TFDS_DATA_DIR, else ~/tensorflow_datasets.
-        mirror: base address to fetch from, with the file at <mirror>/titanic/phpMYEkMl.csv. None: the environment
+        csv: a file with the column names of Kaggle's train.csv; its order is kept, other columns are ignored.
+        data_dir: folder of data sets on disk. None means the environment variable TFDS_DATA_DIR, else
+            ~/tensorflow_datasets.
+        mirror: base address to download from, with the file at MIRROR/titanic/phpMYEkMl.csv. None means the environment
             variable JAXMLP_MIRROR, else the address that TFDS registers.
 
     Returns:
         TitanicTable(x, y, feature_names): x (n, 7) float32 with NaN where a value is missing; y (n,) int32.
 
     Raises:
-        ValueError: csv cannot be read or holds what it should not, with its line and column; or mirror is no address.
+        ValueError: csv cannot be read or has a wrong value, whose line and column the message names; or mirror is not
+            an address.
         DatasetUnavailableError: without csv, as jaxmlp.datasets.load raises it.
 
-    Source: Harrell and Cason (2017), titanic3; https://www.openml.org/d/40945
+    Example:
+        >>> import tempfile
+        >>> import jaxmlp
+        >>> with tempfile.NamedTemporaryFile("w", suffix=".csv") as file:
+        ...     print("Survived,Pclass,Sex,Age,SibSp,Parch,Fare,Embarked", file=file)
+        ...     print("1,3,female,,0,0,7.9,S", file=file, flush=True)
+        ...     print(jaxmlp.datasets.titanic_table(csv=file.name).x)
+        [[nan 1.  3.  0.  0.  7.9 2. ]]
+
+    Source:
+        Harrell and Cason (2017), titanic3; https://www.openml.org/d/40945
     """
     if csv is not None:
         return _from_csv(Path(csv).expanduser(), _KAGGLE)
@@ -92,20 +105,17 @@ def titanic_table(
         return _from_openml(root, mirror or os.environ.get(MIRROR_VARIABLE))
     except DatasetUnavailableError:
         raise
-    except OSError as error:  # a folder that may not be looked into, or a file that goes while it is read
-        raise unavailable(error.filename or root, error, "make it readable, or name another data_dir") from error
+    except OSError as error:  # an unreadable folder, or a file that disappears while it is read
+        raise unavailable(error.filename or root, error, "make it readable, or give another data_dir") from error
 
 
 def load_titanic(*, data_dir: str | os.PathLike[str] | None = None, mirror: str | None = None) -> Dataset:
-    """Return the 1,309 passengers of titanic_table, in 1,047 to train with and 262 to test with.
+    """Return the 1,309 passengers of titanic_table, 1,047 for training and 262 for testing.
 
-    They come without an official split. This one is fixed: scikit-learn's train_test_split with test_size 0.2,
-    stratified by label, random_state 0.
-
-    Missing values (263 ages, 1 fare and 2 ports in all) are filled with the median of that feature over the training
-    part. For the port that is 2, Southampton, where more than half came aboard. Nothing is standardised: ages go to
-    80, fares to 512.
+    Missing values are filled with the median of the training part; that of the port is 2, Southampton, where more than
+    half came aboard. Nothing is standardised: ages go up to 80, fares up to 512.
     """
+    need("data", "sklearn")
     from sklearn.model_selection import train_test_split
 
     x, y, _ = titanic_table(data_dir=data_dir, mirror=mirror)
@@ -117,7 +127,9 @@ def load_titanic(*, data_dir: str | os.PathLike[str] | None = None, mirror: str 
 def _from_directory(directory: Path) -> TitanicTable:
     if int(directory.name.partition(".")[0]) < _FIRST_VERSION:
         reason = f"version {directory.name}; versions before {_FIRST_VERSION}.0.0 have inverted labels or other columns"
-        raise unavailable(directory, reason, "remove it, so that OpenML's file is fetched, or prepare a newer version")
+        raise unavailable(
+            directory, reason, "remove it, so that OpenML's file is downloaded, or prepare a newer version"
+        )
     columns = tfds_directory.read_columns(directory, ("survived", *_OPENML.features))
     y, age, sex, class_label, siblings, parents, fare, port = columns
     port = np.where(port == len(_PORTS), -1, port)  # the label after the ports is Unknown
@@ -143,7 +155,7 @@ def _from_openml(root: Path, mirror: str | None) -> TitanicTable:
 def _check_whole(path: Path, file: RegisteredFile) -> None:
     if not is_whole(path, file):
         reason = f"not the registered file of {file.size} bytes with SHA-256 {file.sha256}"
-        raise unavailable(path, reason, "replace this file by a whole one, or remove it, so that it is fetched")
+        raise unavailable(path, reason, "replace this file with a complete one, or remove it to download it again")
 
 
 def _from_csv(path: Path, columns: _Columns) -> TitanicTable:
@@ -153,15 +165,15 @@ def _from_csv(path: Path, columns: _Columns) -> TitanicTable:
     except OSError as error:
         raise ValueError(f"{path}: {error.strerror}; give the path of Kaggle's train.csv") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: no CSV file in UTF-8 ({error}); give the path of Kaggle's train.csv") from error
+        raise ValueError(f"{path}: not a CSV file in UTF-8 ({error}); give the path of Kaggle's train.csv") from error
     if not rows:
-        raise ValueError(f"{path}: no passenger in it; give the path of Kaggle's train.csv")
+        raise ValueError(f"{path}: it has no passengers; give the path of Kaggle's train.csv")
     table = np.array(rows)
     return TitanicTable(table[:, 1:].astype(np.float32), table[:, 0].astype(np.int32), FEATURE_NAMES)
 
 
 def _rows(reader: Any, path: Path, columns: _Columns) -> Iterator[list[float]]:
-    """Yield survival and features of each passenger; lines without any value are passed over."""
+    """Yield survival and features of each passenger; empty lines are skipped."""
     header = next(reader, [])
     wanted = (columns.survived, *columns.features)
     absent = [column for column in wanted if column not in header]

@@ -1,9 +1,18 @@
-"""Training runs as pure, compiled functions: step -> epoch -> fit, and sweep, a population of runs."""
+"""Training as pure, compiled functions: `fit` for one run, `sweep` for a grid of hyperparameters times random keys.
+
+The types of the functions that they take:
+
+- `LossFn`: (params, x, y, *, key=None) -> scalar
+- `Metric`: (params, x, y) -> array
+- `StepMetric`: (step) -> array, the step being a `Step`
+- `Augment`: (key, x) -> x
+"""
 
 from jaxmlp.training.loop import Augment, LossFn, Metric, StepMetric, fit
 from jaxmlp.training.results import Best, FitResult, History, Step, TrainState
 from jaxmlp.training.sweeps import sweep
 
+__docformat__ = "google"
 __all__ = [
     "Augment",
     "Best",

@@ -1,4 +1,4 @@
-"""What fit and sweep refuse, and how they say so, before anything is compiled."""
+"""The checks of the arguments of fit and sweep, made before anything is compiled."""
 
 from collections.abc import Mapping
 
@@ -6,22 +6,21 @@ import jax
 import jax.numpy as jnp
 
 from jaxmlp._arrays import all_finite
-from jaxmlp._checks import check_count, check_key
-from jaxmlp.objectives import takes_key
+from jaxmlp._checks import check_count, check_key, takes
 from jaxmlp.training.results import TrainState
 
 
 def functions(name, given, form):
-    """Return given, a mapping from names to functions or None, as a dict; raise a TypeError where it is neither."""
+    """Return given, a mapping from names to functions or None, as a dict; raise a TypeError if it is neither."""
     if given is not None and not (isinstance(given, Mapping) and all(map(callable, given.values()))):
         raise TypeError(f"{name} must be a dict from names to functions {form}, got {given!r}")
     return dict(given or {})
 
 
 def check_arguments(task, params, train, key, epochs, batch_size, validation, keep_best, state):
-    """Raise a ValueError or TypeError where fit cannot take these arguments; params may be shapes alone."""
+    """Raise a ValueError or TypeError if fit cannot take these arguments; params may be shapes alone."""
     loss_fn, optimizer = task.loss_fn, task.optimizer
-    if not callable(loss_fn) or not takes_key(loss_fn):
+    if not callable(loss_fn) or not takes(loss_fn, "key"):
         raise TypeError(f"loss_fn must be a function (params, x, y, *, key=None) -> scalar, got {loss_fn!r}")
     if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
         raise TypeError(f"optimizer must have init and update, e.g. jaxmlp.optimizers.adam(1e-3), got {optimizer!r}")
@@ -41,7 +40,7 @@ def check_arguments(task, params, train, key, epochs, batch_size, validation, ke
     if not isinstance(keep_best, bool):
         raise TypeError(f"keep_best must be True or False, got {keep_best!r}")
     if (keep_best or task.patience is not None) and validation is None:
-        raise ValueError("keep_best and patience go by the validation loss; give validation=(x, y)")
+        raise ValueError("keep_best and patience need the validation loss; give validation=(x, y)")
     if state is None:
         check_key(key)
     elif not isinstance(state, TrainState):
@@ -51,9 +50,9 @@ def check_arguments(task, params, train, key, epochs, batch_size, validation, ke
         if jax.tree.structure(state.opt_state) != jax.tree.structure(expected):
             raise ValueError(
                 f"state was made by another optimizer: its opt_state is {type(state.opt_state).__name__}, this one's "
-                f"{type(expected).__name__}; go on with the optimizer that made it, or start anew without state"
+                f"{type(expected).__name__}; continue with the optimizer that made it, or start without state"
             )
-    # An objective knows its labels' range; any other function is taken as it is.
+    # An objective knows the range of its labels; any other function is taken as it is.
     check = getattr(loss_fn, "check", None)
     for examples in (train, validation):
         if check is not None and examples is not None:
@@ -65,12 +64,12 @@ def _check_examples(name, examples):
         raise TypeError(f"{name} must be a pair (x, y), got {type(examples).__name__}")
     leaves = jax.tree.leaves(examples)
     if not all(hasattr(leaf, "shape") for leaf in leaves):
-        raise TypeError(f"{name} must hold arrays; make lists and numbers arrays with numpy.asarray")
+        raise TypeError(f"{name} must hold arrays; convert lists and numbers with numpy.asarray")
     lengths = sorted({jnp.shape(leaf)[0] if jnp.ndim(leaf) else 0 for leaf in leaves})
     if len(lengths) != 1 or lengths[0] == 0:
         shapes = [jnp.shape(leaf) for leaf in leaves]
-        raise ValueError(f"{name} x and y must have the same first axis, of at least one example; got shapes {shapes}")
+        raise ValueError(f"x and y of {name} must have the same first axis, with at least one example; got {shapes}")
     for leaf in leaves:
         if not all_finite(leaf):
-            raise ValueError(f"{name} holds NaN or infinity; fill or drop those examples first")
+            raise ValueError(f"{name} contains NaN or infinity; fill or drop those examples first")
     return lengths[0]

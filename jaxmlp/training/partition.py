@@ -1,4 +1,4 @@
-"""A pytree divided into its numbers, the arguments of a compiled program, and what the program is built from."""
+"""Split a pytree into its numbers, the arguments of a compiled program, and the rest, which decides the program."""
 
 from typing import Any, NamedTuple
 
@@ -6,27 +6,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp._arrays import is_concrete
-
-PyTree = Any
+from jaxmlp._arrays import PyTree, is_concrete
 
 
 class Program(NamedTuple):
     """The part of a pytree that decides the program: its structure, its callables and other objects."""
 
     structure: Any
-    objects: tuple[Any, ...]  # one per leaf, None for a number
+    """The treedef."""
+    objects: tuple[Any, ...]
+    """One per leaf, None for a number."""
 
 
 def partition(tree: PyTree) -> tuple[list[jax.Array], Program]:
-    """Split tree into its numbers, the arguments of a compiled program, and the rest, which it is built from."""
+    """Split tree into its numbers, the arguments of a compiled program, and the rest, which decides the program."""
     leaves, structure = jax.tree.flatten(tree)
     numbers = [_as_argument(leaf) for leaf in leaves if _is_number(leaf)]
     return numbers, Program(structure, tuple(None if _is_number(leaf) else leaf for leaf in leaves))
 
 
 def combine(numbers: list[jax.Array], program: Program) -> PyTree:
-    """Return the tree that partition split."""
+    """Return the tree that partition has split."""
     rest = iter(numbers)
     return program.structure.unflatten([next(rest) if leaf is None else leaf for leaf in program.objects])
 
@@ -36,7 +36,7 @@ def _is_number(leaf):
 
 
 def _as_argument(leaf):
-    """A plain number as an array of one dtype, so that 1, 0.5 and jnp.array(1) as learning rates are one program."""
+    """Return a number as an array of one dtype, so that the learning rates 1, 0.5 and jnp.array(1) share a program."""
     if not is_concrete(leaf) or (
         isinstance(leaf, jax.Array) and not leaf.weak_type and jnp.issubdtype(leaf.dtype, jnp.floating)
     ):

@@ -1,4 +1,4 @@
-"""Training inside shard_map, where JAX tells values that differ between devices from values that are replicated."""
+"""Training inside shard_map, where JAX distinguishes values that vary over devices from replicated ones."""
 
 from typing import Any
 
@@ -6,8 +6,10 @@ import jax
 
 
 def own(params, loss):
-    """Inside shard_map, mark params as differing between the devices between which the loss does. Replicated, they
-    would get the sum of the gradients of all devices, and runs side by side would mix."""
+    """Inside shard_map, mark params as varying over the same mesh axes as the loss.
+
+    If they stayed replicated, they would get the sum of the gradients of all devices, and parallel runs would mix.
+    """
     if not jax.sharding.get_abstract_mesh().manual_axes:
         return params
     kind = jax.eval_shape(loss)
@@ -15,8 +17,11 @@ def own(params, loss):
 
 
 def scan(body, carry, xs, length) -> Any:
-    """lax.scan that also runs inside shard_map: there the carry must start out varying over the mesh axes that body
-    makes it vary over (fresh zeros, say, meet gradients that differ from device to device)."""
+    """Call lax.scan, also inside shard_map.
+
+    There the carry must vary from the start over the mesh axes over which body makes it vary, e.g. where fresh zeros
+    meet gradients that differ from device to device.
+    """
     if jax.sharding.get_abstract_mesh().manual_axes:
         carry = _varying(body, carry, jax.tree.map(lambda a: a[0], xs))
     return jax.lax.scan(body, carry, xs, length=length)
@@ -32,7 +37,7 @@ def _varying(body, carry, x):
 
 
 def vary_like(value, like):
-    """Mark value as differing between the devices between which like does."""
+    """Mark value as varying over the same mesh axes as like."""
     missing = tuple(sorted(_axes(like) - _axes(value)))
     return jax.lax.pcast(value, missing, to="varying") if missing else value
 

@@ -1,6 +1,5 @@
-"""A population of training runs from one compiled program: points of a grid of hyperparameters x random keys."""
+"""Many training runs from one compiled program: the points of a grid of hyperparameters times random keys."""
 
-import contextlib
 import functools
 import inspect
 import os
@@ -13,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxmlp._arrays import is_concrete
+from jaxmlp._arrays import PyTree, is_concrete
 from jaxmlp._checks import check_choice, check_count, check_keys
 from jaxmlp.training.arguments import check_arguments
 from jaxmlp.training.loop import Augment, LossFn, Metric, StepMetric, run, task_of
 from jaxmlp.training.partition import combine, partition
 from jaxmlp.training.results import FitResult
+from jaxmlp.training.settings import applied, thread_settings
 
-PyTree = Any
 Execution = Literal["auto", "threads", "vmap"]
 
 
@@ -47,10 +46,13 @@ def sweep(
 ) -> FitResult:
     """Train one run for every point of the grid and every key, all from one compiled program.
 
-    Run (i, k) is, with init_key, fit_key = jax.random.split(keys[k]) and point_i the i-th value of every entry of grid,
-        fit(loss_fn, init_fn(init_key), optimizer(**point_i), train, key=fit_key, ...)
-    Every point, and every optimizer that is given the same keys, starts from the same weights and sees the same order
-    of examples: comparisons are paired. A run that diverges carries the step at which it did and changes no other.
+        init_key, fit_key = jax.random.split(keys[k])
+        point_i = the i-th value of every entry of grid
+        run (i, k) = fit(loss_fn, init_fn(init_key), optimizer(**point_i), train, key=fit_key, ...)
+
+    Comparisons are paired: every point, and every optimizer that is given the same keys, starts from the same weights
+    and sees the examples in the same order. A run that diverges records the step at which it did, and does not affect
+    the others.
 
     Args:
         loss_fn: (params, x, y, *, key=None) -> scalar, as for fit.
@@ -63,23 +65,35 @@ def sweep(
         batch_size: examples per step, in [1, n].
         validation: (x, y), as for fit.
         metrics: name -> fn(params, x, y) -> array, as for fit.
-        augment, step_metrics, keep_best, patience: as for fit.
-        execution: "threads" runs whole runs side by side, each bit for bit what fit alone gives (a factory that builds
-            a closure, such as one with optax.chain in it, agrees up to rounding); "vmap" trains them as one vectorised
-            program, equal up to rounding. "auto" takes threads on a CPU, where vmap gains nothing, and vmap elsewhere
-            and where this call is itself being traced.
-        runs_at_once: threads side by side, or runs per vectorised piece, >= 1. By default the number of CPUs, or what
-            fits the free memory of the device.
-        history_only: leave params and state out of the result (None), which keeps large populations small.
-        on_run: called as on_run(runs done, runs in all) whenever runs end.
+        augment: (key, x) -> x, as for fit.
+        step_metrics: name -> fn(Step) -> array, as for fit.
+        keep_best: as for fit.
+        patience: as for fit.
+        execution: "threads" trains runs in parallel threads, each bit for bit as fit would (a factory that builds a
+            closure, e.g. with optax.chain, agrees up to rounding). "vmap" trains them as one vectorised program, equal
+            up to rounding. "auto" is threads on a CPU, where vmap is no faster, and vmap elsewhere and inside jit, vmap
+            or grad.
+        runs_at_once: number of threads, or of runs per vectorised piece, >= 1. The default is the number of CPUs, or as
+            many runs as fit into the free memory of the device.
+        history_only: leave params and state out of the result (None), which saves memory in large populations.
+        on_run: called as on_run(runs done, total number of runs) whenever runs end.
 
     Returns:
         FitResult whose leaves have the leading axes (points, keys).
 
     Raises:
-        ValueError: the grid is not rectangular, names no argument of the factory or holds a value out of range, or
-            anything that fit refuses; raised before anything is compiled.
-        TypeError: an argument is of the wrong kind.
+        ValueError: the grid is not rectangular, has a name that is not an argument of the factory or a value out of
+            range, or fit would raise it; raised before anything is compiled.
+        TypeError: an argument is of the wrong type.
+
+    Example:
+        >>> import jax, jaxmlp
+        >>> xor, net = jaxmlp.datasets.load("xor"), jaxmlp.mlp((2, 8, 2))
+        >>> grid, keys = {"learning_rate": [0.001, 0.01, 0.1]}, jax.random.split(jax.random.key(0), 2)
+        >>> runs = jaxmlp.objective(net.apply), net.init, jaxmlp.optimizers.adam, grid, xor.train
+        >>> results = jaxmlp.sweep(*runs, keys=keys, epochs=20, batch_size=4)
+        >>> print(results.history.train_loss.shape)
+        (3, 2, 20)
     """
     points = _checked_grid(optimizer, grid)
     check_choice("execution", execution, ("auto", "threads", "vmap"))
@@ -112,9 +126,9 @@ _SETTINGS = ("epochs", "batch_size", "keep_best")
 
 
 class _Shared(NamedTuple):
-    """What all runs of a sweep share."""
+    """What all runs of a sweep share; fields without a comment are arguments of sweep."""
 
-    task: Any  # of training, without its optimizer
+    task: Any  # the Task of training, without its optimizer
     init_fn: Callable[[jax.Array], PyTree]
     optimizer: Callable[..., optax.GradientTransformation]
     examples: tuple[Any, Any]  # (train, validation)
@@ -127,19 +141,17 @@ def _kept(result: FitResult, history_only: bool) -> FitResult:
 
 
 def _side_by_side(shared, points, keys, threads, on_run):
-    """Whole runs in Python threads: XLA releases the interpreter while it computes, and one run alone leaves gaps."""
+    """Train whole runs in Python threads: XLA releases the interpreter while it computes, and one run leaves gaps."""
     values = {name: np.asarray(column) for name, column in points.items()}
     examples = jax.device_put(shared.examples)
     total = keys.shape[0]
-    settings = {setting: getattr(jax.config, f"jax_{setting}") for setting in _THREAD_LOCAL}
+    settings = thread_settings()
 
     def one(index):
-        with contextlib.ExitStack() as stack:
-            for setting, value in settings.items():
-                stack.enter_context(getattr(jax, setting)(value))
-            return train(index)
+        with applied(settings):
+            return jax.block_until_ready(start(index))
 
-    def train(index):
+    def start(index):
         init_key, fit_key = jax.random.split(keys[index])
         params, point = shared.init_fn(init_key), {name: column[index].item() for name, column in values.items()}
         built = shared.optimizer(**point)
@@ -147,58 +159,27 @@ def _side_by_side(shared, points, keys, threads, on_run):
             result = _run_of_factory(shared, point, params, fit_key, examples)
         else:
             result = run(shared.task._replace(optimizer=built), (params, fit_key), *examples, **shared.settings)
-        return jax.block_until_ready(_kept(result, shared.history_only))
+        return _kept(result, shared.history_only)
 
-    # The first run goes alone, so that the threads find the program compiled, unless an earlier sweep has done so.
-    results = []
-    signature = _signature(shared, settings)
-    if signature not in _compiled_before:
-        results = [one(0)]
-        on_run(1, total)
-        _compiled_before.add(signature)
-    alone = len(results)
+    # The first run is started alone, so that the threads find the program compiled. JAX returns as soon as it runs, so
+    # if the program was compiled before, the others start at once.
+    first = start(0)
     pool = ThreadPoolExecutor(threads or _cpus())
     try:
-        futures = [pool.submit(one, index) for index in range(alone, total)]
-        for done, future in enumerate(as_completed(futures), alone + 1):
+        futures = [pool.submit(jax.block_until_ready, first)]
+        futures += [pool.submit(one, index) for index in range(1, total)]
+        for done, future in enumerate(as_completed(futures), 1):
             future.result()  # an error ends the sweep at once
             on_run(done, total)
-        results += [future.result() for future in futures]
+        results = [future.result() for future in futures]
     finally:
-        # Not waiting: a run cannot be stopped, and who interrupts a sweep should not have to sit one out.
+        # Not waiting: a run cannot be stopped, and an interrupted sweep should end at once.
         pool.shutdown(wait=False, cancel_futures=True)
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
 
 
-_compiled_before: set[Any] = set()
-
-
-def _signature(shared, settings):
-    """What decides whether two sweeps run one program; as with jit, shapes and dtypes count, values do not."""
-    shapes = jax.tree.map(lambda a: (jnp.shape(a), str(jnp.result_type(a))), shared.examples)
-    _, program = partition(shared.task)
-    functions = (shared.init_fn, shared.optimizer, program, shared.history_only)
-    return (functions, str(shapes), tuple(shared.settings.items()), str(settings))
-
-
-# What a caller may have set by a context manager, which JAX keeps for each thread apart.
-_THREAD_LOCAL = (
-    "enable_x64",
-    "default_device",
-    "default_matmul_precision",
-    "default_prng_impl",
-    "threefry_partitionable",
-    "disable_jit",
-    "softmax_custom_jvp",
-    "numpy_dtype_promotion",
-    "numpy_rank_promotion",
-    "debug_nans",
-    "debug_infs",
-)
-
-
 def _run_of_factory(shared, point, params, key, examples):
-    """One run whose optimizer is a closure: the numbers go into the program as arguments of the factory."""
+    """Train one run whose optimizer is a closure: the numbers enter the program as arguments of the factory."""
     numbers, program = partition(shared.task)
     point = {name: jnp.asarray(value, float) for name, value in point.items()}
     return _compiled_factory(
@@ -213,12 +194,12 @@ def _compiled_factory(numbers, point, params, key, examples, *, program, optimiz
 
 
 def _vectorised(shared, points, keys, piece, on_run):
-    """Pieces of the population, each one vectorised program; all of one size, so that there is one compile."""
+    """Train pieces of the population, each as one vectorised program; all have one size, so that it compiles once."""
     total = keys.shape[0]
     numbers, program = partition(shared.task)
     pieces = -(-total // (piece or _runs_that_fit(shared)))
     size = -(-total // pieces)
-    rows = jnp.arange(pieces * size) % total  # the last piece is filled up with runs that are then dropped
+    rows = jnp.arange(pieces * size) % total  # the last piece is padded with runs that are dropped below
     results = []
     for start in range(0, total, size):
         chosen = rows[start : start + size]
@@ -255,7 +236,7 @@ def _compiled_piece(numbers, points, keys, examples, *, program, init_fn, optimi
 
 
 def _runs_that_fit(shared):
-    """Runs whose working memory fills half of what the device has free; all of them where it does not say."""
+    """Return how many runs use half of the free memory of the device; a large number where it does not tell."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if "bytes_limit" not in stats:
         return 2**31
@@ -264,7 +245,7 @@ def _runs_that_fit(shared):
 
 
 def _bytes_per_run(shared):
-    """An estimate without compiling, from above: every intermediate value of a step and of a validation counts."""
+    """Estimate from above, without compiling: every intermediate value of a step and of a validation counts."""
     (train, validation), batch_size = shared.examples, shared.settings["batch_size"]
     params = jax.eval_shape(shared.init_fn, jax.eval_shape(lambda: jax.random.key(0)))
     batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((batch_size, *jnp.shape(a)[1:]), jnp.result_type(a)), train)
@@ -278,7 +259,7 @@ def _bytes_per_run(shared):
             for measure in (shared.task.loss_fn, *shared.task.metrics.values())
         ]
     values = [v.aval for program in traced for equation in program.jaxpr.eqns for v in equation.outvars]
-    # Parameters, gradients, updates and at most three slots of an optimizer.
+    # Parameters, gradients, updates and at most three slots of the optimizer.
     values += 6 * jax.tree.leaves(params)
     return sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in values if not _is_key(v))
 

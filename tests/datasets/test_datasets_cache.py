@@ -127,11 +127,11 @@ def test_a_folder_that_cannot_be_made_is_done_without(source, tmp_path):
 
 def test_a_full_disk_only_costs_the_cache(source, monkeypatch):
     @contextlib.contextmanager
-    def full(_):
+    def full(*_, **__):
         with Path("/dev/full").open("wb", buffering=0) as stream:
             yield stream
 
-    monkeypatch.setattr(cache, "whole_file", full)
+    monkeypatch.setattr(cache, "writing", full)
     assert [source.load(), source.load()] == [1, 2]
 
 

@@ -176,33 +176,23 @@ def test_a_folder_that_cannot_be_made_is_named_before_the_network_is_asked(tmp_p
 
 
 def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, monkeypatch):
-    class FullDisk:
-        def __init__(self, descriptor, mode):
-            self.descriptor = descriptor
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            os.close(self.descriptor)
-
-        def write(self, _):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with serving(sends(CONTENT)) as (mirror, _), monkeypatch.context() as patch:
-        patch.setattr(os, "fdopen", FullDisk)
+        patch.setattr(os, "fsync", full)
         text = attempt(tmp_path, mirror)
     assert f"cannot write to {tmp_path / 'a.gz'}: No space left on device" in text
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_killed_download_left_is_not_believed_and_is_swept_a_day_later(tmp_path):
-    old, young = tmp_path / "a.gz.x.part", tmp_path / "a.gz.y.part"
+    old, young = (tmp_path / f".jaxmlp-{digit * 16}.gz" for digit in "01")
     for path in (old, young):
         path.write_bytes(CONTENT[:100])
     os.utime(old, (time.time() - 2 * 86400,) * 2)
     (tmp_path / "a.gz").write_bytes(CONTENT[:100])  # as if another program had left it
     with serving(sends(CONTENT)) as (mirror, _):
         fetch.fetch("set", registered(), tmp_path, mirror=mirror, by_hand=tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.gz", "a.gz.y.part", "b.gz"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [young.name, "a.gz", "b.gz"]
     assert (tmp_path / "a.gz").read_bytes() == CONTENT

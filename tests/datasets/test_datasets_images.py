@@ -98,7 +98,7 @@ def assert_is(dataset, raw=RAW):
 def message(action):
     with pytest.raises(DatasetUnavailableError) as caught:
         action()
-    assert "Way out: " in str(caught.value)
+    assert "To fix this: " in str(caught.value)
     return str(caught.value)
 
 
@@ -215,8 +215,8 @@ def claim(count):
         (cut, "RuntimeError"),
         (forge, "Riegeli"),
         (Path.unlink, "No such file"),
-        (claim(29), "30 examples, but 29 by dataset_info.json"),
-        (claim(31), "30 examples, but 31 by dataset_info.json"),
+        (claim(29), "30 examples, but dataset_info.json says 29"),
+        (claim(31), "30 examples, but dataset_info.json says 31"),
     ],
     ids=["cut", "forged", "missing", "too_many", "too_few"],
 )

@@ -92,10 +92,10 @@ def test_a_value_that_cannot_be_is_named_with_its_line_and_column(tmp_path, colu
     [
         (b"", "line 1: no column Survived, Age, .*; found nothing. Give a file with the columns Survived, Age"),
         (b"PassengerId,Pclass,Sex,Age,SibSp,Parch,Fare,Embarked\n", "no column Survived; .*test.csv lacks Survived"),
-        (",".join(HEADER).encode(), "no passenger in it; give the path of Kaggle's train.csv"),
+        (",".join(HEADER).encode(), "it has no passengers; give the path of Kaggle's train.csv"),
         (f"{','.join(HEADER)}\n1,0,3\n".encode(), "line 2: 3 values, but 11 columns"),
-        (b"\xff\xfe\x00", "no CSV file in UTF-8"),
-        (f'{",".join(HEADER)}\n"1,0,3\n'.encode(), "no CSV file"),
+        (b"\xff\xfe\x00", "not a CSV file in UTF-8"),
+        (f'{",".join(HEADER)}\n"1,0,3\n'.encode(), "not a CSV file"),
     ],
     ids=["empty", "no_survived", "no_rows", "short_row", "binary", "open_quote"],
 )
@@ -115,7 +115,7 @@ def test_a_file_that_is_not_there_and_a_folder_are_value_errors(tmp_path):
 
 def test_a_forged_openml_file_and_a_mirror_without_it_are_told(tmp_path):
     mirror = (tmp_path / "no_mirror").as_uri()
-    with pytest.raises(DatasetUnavailableError, match=r"no_mirror/titanic/phpMYEkMl\.csv: No such file.*Way out"):
+    with pytest.raises(DatasetUnavailableError, match=r"no_mirror/titanic/phpMYEkMl\.csv: No such file.*To fix this"):
         titanic_table(data_dir=tmp_path / "empty", mirror=mirror)
     path = tmp_path / "data" / "phpMYEkMl.csv"
     path.parent.mkdir()

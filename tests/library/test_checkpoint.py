@@ -169,7 +169,7 @@ def test_a_full_disk_leaves_the_old_file_and_no_other(path, monkeypatch, broken)
 
     save(path, PARAMS)
     monkeypatch.setattr(os if broken == "fsync" else type(path), broken, full)
-    with pytest.raises(OSError, match=r"No space left on device; what was there is untouched.*tree.safetensors"):
+    with pytest.raises(OSError, match=r"No space left on device; no file was changed.*tree.safetensors"):
         save(path, (1, 2))
     assert_same(load(path, PARAMS)[0], PARAMS)
     assert list(path.parent.iterdir()) == [path]

@@ -287,7 +287,7 @@ class Static:
 
 
 def test_an_initializer_that_was_not_called_is_refused():
-    with pytest.raises(TypeError, match=r"call it first where it is a factory"):
+    with pytest.raises(TypeError, match=r"if it is a factory, call it first"):
         mlp((4, 2), initializer=jax.nn.initializers.he_normal).init(KEY)
 
 

@@ -1,5 +1,9 @@
 """sweep against fit called once for every run."""
 
+import gc
+import threading
+import weakref
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +12,7 @@ import pytest
 
 import jaxmlp
 from jaxmlp import optimizers
+from jaxmlp.training.settings import applied, thread_settings
 
 RATES = [0.01, 0.1, 1e30]
 KEYS = jax.random.split(jax.random.key(7), 3)
@@ -162,3 +167,63 @@ def test_threads_keep_the_settings_of_the_caller():
 def test_threads_are_refused_inside_a_trace():
     with pytest.raises(ValueError, match="needs concrete arguments"):
         jax.jit(lambda rate: sweep(grid={"learning_rate": rate[None]}, execution="threads"))(jnp.float32(0.1))
+
+
+# Another value than the usual one for every setting of JAX that a context manager can change for one thread.
+OTHER_VALUES = {
+    "array_garbage_collection_guard": "log",
+    "default_device": jax.devices()[-1],
+    "default_matmul_precision": "highest",
+    "default_prng_impl": "rbg",
+    "legacy_prng_key": "warn",
+    "numpy_dtype_promotion": "standard",  # the tests run with "strict" and "raise"
+    "numpy_rank_promotion": "warn",
+    "transfer_guard_device_to_device": "log",
+    "transfer_guard_device_to_host": "log",
+    "transfer_guard_host_to_device": "log",
+}
+
+
+def test_every_setting_that_jax_keeps_per_thread_is_known():
+    # The context managers in JAX's namespace, by their type; the one of jax2tf has nothing to do with training.
+    managers = {name for name, value in vars(jax).items() if isinstance(value, type(jax.enable_x64))}
+    assert managers - {"jax2tf_associative_scan_reductions"} <= set(thread_settings())
+    assert {"enable_x64", "disable_jit", "debug_nans", "default_device"} <= set(thread_settings())
+
+
+@pytest.mark.parametrize("name", sorted(set(thread_settings()) - {"transfer_guard"}))
+def test_another_thread_takes_over_every_setting_of_the_caller(name):
+    usual = thread_settings()[name]
+    other = OTHER_VALUES.get(name, not usual)
+    seen = []
+
+    def work(settings):
+        with applied(settings):
+            seen.append(thread_settings())
+        seen.append(thread_settings())
+
+    with getattr(jax, name)(other):
+        settings = thread_settings()
+    assert settings[name] == other != usual
+    thread = threading.Thread(target=work, args=(settings,))
+    thread.start()
+    thread.join()
+    assert seen == [settings, settings | {name: usual}]
+
+
+def test_sweeps_of_fresh_functions_leave_nothing_behind():
+    x, y = np.ones((4, 2), np.float32), np.zeros(4, np.float32)
+    functions = []
+
+    def run():
+        apply = lambda params, x: x @ params  # noqa: E731 - a closure of the user, new every time
+        init_fn, factory = lambda key: jnp.ones(2), lambda learning_rate: optimizers.sgd(learning_rate)
+        loss_fn = lambda params, x, y, *, key=None: jnp.mean((apply(params, x) - y) ** 2)  # noqa: E731
+        jaxmlp.sweep(loss_fn, init_fn, factory, {"learning_rate": [0.1]}, (x, y), keys=KEYS[:2], epochs=1, batch_size=4)
+        functions.extend(weakref.ref(function) for function in (apply, init_fn, factory, loss_fn))
+
+    for _ in range(5):
+        run()
+    jax.clear_caches()  # JAX keeps compiled programs, and with them what they were compiled from
+    gc.collect()
+    assert len(functions) == 20 and not any(function() for function in functions)

@@ -220,8 +220,8 @@ def test_a_frozen_layer_stays_and_a_schedule_of_optax_falls():
     [
         ({"patience": 0}, ValueError, "patience must be at least 1"),
         ({"patience": 1.5}, TypeError, "patience must be an integer"),
-        ({"patience": 2, "validation": None}, ValueError, "keep_best and patience go by the validation loss"),
-        ({"keep_best": True, "validation": None}, ValueError, "keep_best and patience go by the validation loss"),
+        ({"patience": 2, "validation": None}, ValueError, "keep_best and patience need the validation loss"),
+        ({"keep_best": True, "validation": None}, ValueError, "keep_best and patience need the validation loss"),
         ({"augment": 3}, TypeError, r"augment must be a function \(key, x\) -> x"),
         ({"step_metrics": [jaxmlp.gradient_norms]}, TypeError, "step_metrics must be a dict"),
         ({"metrics": [jaxmlp.largest_weights]}, TypeError, "metrics must be a dict"),

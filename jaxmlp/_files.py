@@ -1,0 +1,117 @@
+"""How a file is written: whole or not at all, whatever happens on the way.
+
+The content goes to a temporary file in the same folder, is flushed to disk and then renamed to its place in one step. A
+crash, a kill or a full disk at any moment leaves the old file, or none, and never half of the new one.
+
+- A symbolic link stays; the file that it names is replaced, or made.
+- A new file gets its mode from the umask, like any other file. A file that is replaced keeps its mode.
+- Every writer has a temporary file of its own. When several write the same file, the last one to finish wins.
+- Missing folders are made. Temporary files that a killed writer left behind are removed a day later, by the next writer
+  in that folder.
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+STALE_SECONDS = 24 * 3600  # no writer needs a day: an older temporary file belongs to one that was killed
+_PREFIX = ".jaxmlp-"
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
+
+
+def write(path: str | os.PathLike[str], content: str | bytes) -> None:
+    """Write content to path, text as UTF-8; raise an OSError that names path if that fails."""
+    with writing(path) as stream:
+        stream.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextlib.contextmanager
+def writing(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator[BinaryIO]:
+    """Yield a stream whose content becomes the file at path when the block ends without an error, as replacing does."""
+    with replacing(path, mode=mode) as temporary, temporary.open("r+b") as stream:
+        yield stream
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator[Path]:
+    """Yield the path of an empty temporary file that becomes the file at path when the block ends without an error.
+
+    Args:
+        path: of the file. The temporary path has the same ending, for writers that choose their format by it.
+        mode: permissions of a new file, before the umask is taken away.
+
+    Raises:
+        OSError: the file cannot be written; the error names path, and what was at path is unchanged.
+    """
+    target = Path(os.path.realpath(path))  # of a link, the file that it names
+    _check_replaceable(target, path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(target.parent.glob(f"{_PREFIX}{'[0-9a-f]' * 16}*"))
+    # A name of its own length, so that a long target name leaves room; endings are short, or not endings.
+    ending = target.suffix if len(os.fsencode(target.suffix)) <= 32 else ""
+    temporary = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}{ending}")
+    try:
+        temporary.touch(mode, exist_ok=False)
+        yield temporary
+        with temporary.open("r+b") as written:
+            os.fsync(written.fileno())
+        _copy_mode(target, temporary)
+        temporary.replace(target)
+    except OSError as error:
+        # An error of the writer itself, such as one of the network, is not about this file.
+        if error.filename == str(temporary) or (error.filename is None and error.errno in _DISK_ERRORS):
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+    _sync_folder(target.parent)
+
+
+def remove_leftovers(leftovers: Iterable[Path]) -> None:
+    """Remove those files and folders among leftovers that are more than a day old."""
+    for path in leftovers:
+        with contextlib.suppress(OSError):  # another process may be removing them too
+            if time.time() - path.stat().st_mtime < STALE_SECONDS:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
+def _check_replaceable(target, path):
+    """Raise an OSError if target is not a file: renaming would put a file in place of a device or of a link."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        mode = target.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+        if stat.S_ISLNK(mode):  # realpath follows every link but one that leads back to itself
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "Not a regular file", os.fspath(path))
+
+
+def _copy_mode(target, temporary):
+    """Give temporary the permissions of the file that it is about to replace, if there is one."""
+    with contextlib.suppress(FileNotFoundError):
+        mode = stat.S_IMODE(target.stat().st_mode)
+        if mode != stat.S_IMODE(temporary.stat().st_mode):
+            temporary.chmod(mode)
+
+
+def _sync_folder(folder):
+    """Flush the renaming to disk too, where a folder can be flushed."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
