@@ -47,6 +47,7 @@ from jax.tree_util import Partial
 from jaxmlp._arrays import at_least_float32
 from jaxmlp._checks import one_number
 
+__docformat__ = "google"
 __all__ = [
     "AMSGradRawState",
     "PyTree",

@@ -21,6 +21,7 @@ from jax.tree_util import Partial
 from jaxmlp._checks import check_choice, one_number
 from jaxmlp._rule import PyTree, Scalar, Schedule, apply_updates, safe_sqrt, transformation
 
+__docformat__ = "google"
 __all__ = [
     "OPTIMIZERS",
     "AMSGradState",

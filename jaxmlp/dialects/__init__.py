@@ -7,4 +7,5 @@ equations and where the libraries differ. The factories of jaxmlp.optimizers fol
 
 from jaxmlp.dialects import keras, sklearn, textbook, torch
 
+__docformat__ = "google"
 __all__ = ["keras", "sklearn", "textbook", "torch"]

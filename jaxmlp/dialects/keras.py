@@ -15,6 +15,7 @@ from jaxmlp import optimizers
 from jaxmlp._rule import AMSGradRawState, PyTree, Scalar, Schedule, safe_sqrt, transformation
 from jaxmlp.optimizers import AdamState
 
+__docformat__ = "google"
 __all__ = [
     "AMSGradRawState",
     "MomentumRateInsideState",

@@ -11,6 +11,7 @@ from jaxmlp import optimizers
 from jaxmlp._rule import Scalar, Schedule
 from jaxmlp.dialects import keras
 
+__docformat__ = "google"
 __all__ = ["adam", "momentum", "nesterov", "sgd"]
 
 

@@ -14,6 +14,7 @@ from jaxmlp import optimizers
 from jaxmlp._rule import AMSGradRawState, PyTree, Scalar, Schedule, apply_rule, safe_sqrt, transformation
 from jaxmlp.optimizers import MomentumState
 
+__docformat__ = "google"
 __all__ = [
     "AMSGradRawState",
     "MomentumAverageState",

@@ -13,6 +13,7 @@ from jaxmlp._checks import in_range
 from jaxmlp._rule import AMSGradRawState, Scalar, Schedule, safe_sqrt, transformation
 from jaxmlp.optimizers import AdaGradState, MomentumState, RMSPropState
 
+__docformat__ = "google"
 __all__ = ["AMSGradRawState", "adagrad", "adam", "amsgrad", "momentum", "nesterov", "rmsprop", "sgd"]
 
 
