@@ -22,6 +22,9 @@ FLOAT32 = 1e-5
 # roundings of 1.1e-16, which the division by eps turns into 1.1e-9. Kinks are further away than eps and add nothing.
 CENTRAL = 3e-9
 
+# LLVM's optimisation is a third of the cost of these tests, and differentiation is done before it.
+FASTER = {"xla_backend_optimization_level": 0}
+
 SIZES = (3, 5, 4)
 PENALTIES = {"l1": 0.03, "l2": 0.07}
 SOFT = tuple((loss, "soft") for loss in sorted(numpy_mlp.LOSSES))
@@ -74,7 +77,7 @@ def answers(cases, dtype=np.float64):
         inputs[case.sizes, case.n, case.seed] = as_layers(params, dtype), x.astype(dtype)
         targets[name] = y if y.dtype.kind == "i" else y.astype(dtype)
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=FASTER if dtype == np.float64 else None)
     def values_and_grads(inputs, targets):
         return {
             name: jax.value_and_grad(case.objective())(*inputs[case.sizes, case.n, case.seed], targets[name])
@@ -184,7 +187,7 @@ def test_gradients_agree_under_dropout(x64):
         for activation, loss, outputs in (("gelu", "softmax_cross_entropy", 3), ("leaky_relu", "mean_squared_error", 1))
     }
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options=FASTER)
     def slopes_and_answers(examples, key):
         return {
             name: (
