@@ -1,6 +1,5 @@
 """The objective and accuracy: composition, transformations, equality, and what they refuse."""
 
-import itertools
 import pickle
 
 import jax
@@ -8,19 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import numpy_mlp
 import pytest
+from networks import parameters
 
 from jaxmlp import Layer, accuracy, losses, mlp, objective
 
 KEY = jax.random.key(0)
-
-
-def parameters(*sizes, dtype=np.float32, seed=0):
-    """Random parameters of a network of those sizes."""
-    rng = np.random.default_rng(seed)
-    return tuple(
-        Layer(rng.normal(size=pair).astype(dtype), rng.normal(size=pair[1]).astype(dtype))
-        for pair in itertools.pairwise(sizes)
-    )
 
 
 def test_the_loss_of_a_small_network_is_the_one_computed_by_hand():
