@@ -165,6 +165,7 @@ def test_a_steep_sigmoid_keeps_the_dtype_and_nears_the_step(dtype):
     np.testing.assert_array_equal(out, step)  # exp(-250) is 0 in all of them
 
 
+@pytest.mark.slow
 def test_steep_sigmoids_of_equal_steepness_are_one_function_and_compile_once(compile_log):
     assert activations.steep_sigmoid(4) == activations.steep_sigmoid(4.0) != activations.steep_sigmoid(2.0)
     assert hash(activations.steep_sigmoid(4)) == hash(activations.steep_sigmoid(4.0))

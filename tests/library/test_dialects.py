@@ -151,6 +151,7 @@ def test_updates_equal_the_closed_form_in_float32(library, rule, which):
     assert_rows_agree(updates, expected, 2e-5)
 
 
+@pytest.mark.slow
 def test_at_a_constant_rate_every_momentum_is_one_rule(x64):
     # Under the name of each dialect's rule, the library's own: that of textbooks at its rate times 1 - momentum.
     libraries = ("torch", "keras", "sklearn")
@@ -169,6 +170,7 @@ def updates_of(rules, grads=None):
     return jax.device_get(run_each(rules, random_gradients() if grads is None else grads))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("momentum", [0.5, 0.9])
 def test_momentum_of_textbooks_is_the_plain_one_at_its_rate_times_1_minus_momentum(momentum, x64):
     rate = 0.1
@@ -183,6 +185,7 @@ def test_momentum_of_textbooks_is_the_plain_one_at_its_rate_times_1_minus_moment
     assert_rows_agree(updates["plain"], updates["average"] / (1 - momentum), 1e-14)
 
 
+@pytest.mark.slow
 def test_without_eps_every_adam_rmsprop_and_adagrad_is_one_rule(x64):
     settings = {"adam": {"b1": 0.8, "b2": 0.95}, "rmsprop": {"decay": 0.8}, "adagrad": {"initial_accumulator": 0.01}}
     libraries = ("torch", "keras", "textbook")
@@ -198,6 +201,7 @@ def test_without_eps_every_adam_rmsprop_and_adagrad_is_one_rule(x64):
         assert_rows_agree(updates[f"{library} {rule}"], updates[rule], 1e-14, f"{library} {rule}")
 
 
+@pytest.mark.slow
 def test_amsgrad_of_growing_gradients_is_adam_where_the_raw_moment_is_meant(x64):
     grads = np.linspace(1.0, 5.0, STEPS)[:, None, None] * np.ones((1, 8, 5))
     cases = [(library, rule) for library in ("torch", "keras") for rule in ("amsgrad", "adam")]
@@ -321,6 +325,7 @@ def trained_by_sgd():
     return train, first.params, first.state
 
 
+@pytest.mark.slow
 def test_a_dialect_drops_into_optax(x64):
     def rmsprop():
         return dialects.torch.rmsprop(0.1)

@@ -171,6 +171,7 @@ def answers_to_shapes():
     return answers(SHAPES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 def test_gradients_agree_for_one_layer_and_for_one_example_and_for_one_output(x64, name):
     case = SHAPES[name]

@@ -37,6 +37,7 @@ def initial_weights():
     return jax.device_get(jax.jit(lambda key: {name: net.init(key)[0].w for name, net in nets.items()})(KEY))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(INITIALIZERS))
 def test_initial_weights_have_the_variance_and_shape_of_their_distribution(name):
     w = initial_weights()[name].astype(np.float64)
@@ -132,6 +133,7 @@ def drawn_and_applied():
     return jax.jit(lambda key: {dtype: draw(dtype, key) for dtype in ("bfloat16", "float16", "float64")})(KEY)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64"])
 def test_parameters_and_outputs_have_the_dtype_asked_for(x64, dtype):
     params, outputs = drawn_and_applied()[dtype]
@@ -158,6 +160,7 @@ def test_nothing_is_dropped_without_a_key_or_without_a_rate():
     np.testing.assert_array_equal(plain.apply(params, x, key=KEY), plain.apply(params, x))
 
 
+@pytest.mark.slow
 def test_a_key_decides_what_is_dropped():
     draw = jax.jit(lambda key: dropped_inputs(0.5, 64, key))
     draws = [draw(key) for key in (KEY, KEY, jax.random.key(1))]
@@ -174,6 +177,7 @@ def many_dropped_inputs():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", [0.1, 0.5, 0.8])
 def test_inputs_are_dropped_at_the_rate_and_the_others_scaled_up_so_that_the_mean_stays(rate):
     factors = many_dropped_inputs()[rate]
@@ -203,6 +207,7 @@ def gradients_under_dropout():
     return sizes, jax.device_get(gradients(ones, KEY))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", [0, 1, 2])
 def test_rates_belong_to_layer_inputs_in_order(layer):
     sizes, grads = gradients_under_dropout()
@@ -213,6 +218,7 @@ def test_rates_belong_to_layer_inputs_in_order(layer):
         assert 0 < dropped < sizes[layer] if index == layer else dropped == 0
 
 
+@pytest.mark.slow
 def test_layers_drop_independently():
     net = mlp((64, 64, 1), activation="identity", dropout=(0.5, 0.5))
     params = (Layer(np.eye(64, dtype="f"), np.zeros(64, "f")), Layer(np.ones((64, 1), "f"), np.zeros(1, "f")))

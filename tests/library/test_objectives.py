@@ -31,6 +31,7 @@ def test_the_default_loss_is_softmax_cross_entropy_and_a_callable_serves_as_well
     assert objective(net.apply, lambda outputs, targets: outputs[0, 0])(params, x, y) == net.apply(params, x)[0, 0]
 
 
+@pytest.mark.slow
 def test_the_key_reaches_apply_and_is_left_out_where_there_is_none():
     net = mlp((2, 8, 1), dropout=0.5)
     # Whole numbers, and half of them dropped, so that the others are doubled: nothing is rounded.
@@ -49,6 +50,7 @@ def test_the_key_reaches_apply_and_is_left_out_where_there_is_none():
     assert keyless(np.float32(1), np.ones(4, "f"), np.zeros(4, "f")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", [0.5, np.float64(0.5), np.float32(0.5), 1])
 def test_the_loss_of_half_precision_is_float32_whatever_its_strengths(x64, strength):
     net = mlp((2, 1), dtype=jnp.bfloat16)
@@ -100,6 +102,7 @@ def test_equal_arguments_give_equal_hashable_functions_that_can_be_pickled():
     assert accuracy(mlp((2, 4)).apply) != build()[1]
 
 
+@pytest.mark.slow
 def test_the_hessian_of_a_linear_least_squares_problem_is_the_closed_form(x64):
     net, n = mlp((3, 1), dtype=jnp.float64), 7
     params, x, y = parameters(3, 1, dtype=np.float64), np.random.default_rng(1).normal(size=(n, 3)), np.ones(n)
@@ -113,6 +116,7 @@ def test_the_hessian_of_a_linear_least_squares_problem_is_the_closed_form(x64):
     np.testing.assert_allclose(hessian, expected, rtol=0, atol=5e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "binary_cross_entropy"])
 def test_the_hessian_agrees_with_central_differences_of_the_gradient_by_hand(x64, loss):
     sizes, n = (2, 3, 2), 4
@@ -139,6 +143,7 @@ def test_the_hessian_agrees_with_central_differences_of_the_gradient_by_hand(x64
     np.testing.assert_allclose(hessian, numeric, rtol=0, atol=2e-9)
 
 
+@pytest.mark.slow
 def test_jit_vmap_and_both_modes_of_differentiation_compose(x64):
     net = mlp((3, 4, 2), activation="gelu", dtype=jnp.float64)
     x, y = np.random.default_rng(1).normal(size=(5, 3)), np.array([0, 1, 1, 0, 1])
@@ -223,17 +228,20 @@ def test_accuracy_takes_one_hot_rows(dtype):
     assert_accuracy(outputs, np.eye(3)[[2, 0, 1, 1]].astype(dtype), 2 / 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_outputs", [1, 3])
 def test_accuracy_of_int32_labels_works_in_float64(x64, n_outputs):
     assert_accuracy(np.ones((4, n_outputs)), np.full(4, int(n_outputs == 1), np.int32), 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("right", [1, 3333, 9667, 9999])
 def test_accuracy_in_float32_is_the_nearest_float(right):
     outputs = np.where(np.arange(10_000) < right, 1.0, -1.0).astype(np.float32)[:, None]
     assert_accuracy(outputs, np.ones(10_000, np.float32), np.float32(right / 10_000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_accuracy_of_a_narrow_dtype_counts_more_examples_than_it_can_hold(dtype):
     outputs = np.ones((70_000, 2), dtype)  # float16 ends at 65,504

@@ -109,6 +109,7 @@ def test_the_leaves_of_an_optimizer_are_its_numbers(name):
     assert structure == jax.tree.structure(make(name, learning_rate=0.7))
 
 
+@pytest.mark.slow
 def test_new_numbers_compile_nothing(compile_log):
     @jax.jit
     def counted_run(rules, grads):
@@ -197,6 +198,7 @@ def test_the_gradient_of_training_by_each_hyperparameter_is_finite_and_right_whe
             assert abs(gradient[name][argument] - expected) <= allowed, (name, argument)
 
 
+@pytest.mark.slow
 def test_a_schedule_sees_steps_from_0_and_scales_each_update_from_outside(x64):
     rates, grads = np.asarray([0.5, 0.1, 2.0, 0.0, 1.0, 3.0]), gradients("float64")
     updates = run_each(make_all(learning_rate=lambda count: jnp.asarray(rates)[count]), grads)
@@ -205,6 +207,7 @@ def test_a_schedule_sees_steps_from_0_and_scales_each_update_from_outside(x64):
     assert_steps_agree(updates, expected, FLOAT64)
 
 
+@pytest.mark.slow
 def test_a_schedule_may_return_a_number_or_an_array_of_another_dtype():
     schedules = [lambda count: 0.125, lambda count: jnp.float32(0.125), lambda count: np.float64(0.125)]
     rules = {str(i): make("momentum", learning_rate=rate) for i, rate in enumerate([0.125, *schedules])}
@@ -246,6 +249,7 @@ def test_multi_transform_and_masked_reach_their_own_leaves_only(name):
     assert_steps_agree(updates["masked"], {"w": alone, "b": grads["b"]}, FLOAT32)
 
 
+@pytest.mark.slow
 @each_rule
 def test_inject_hyperparams_exposes_every_number_and_obeys_the_learning_rate_in_its_state(name):
     settings = SETTINGS[name]
@@ -360,6 +364,7 @@ def test_max_norm_projects_the_columns_outside_and_leaves_all_else_as_it_is(axes
     assert np.all(np.linalg.norm(moved["w"], axis=-2) <= 1.5 * (1 + 1e-6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16"])
 def test_max_norm_takes_a_limit_that_is_traced_or_of_another_dtype(dtype, x64):
     params, nothing = np.full((4, 2), 2.0, dtype), np.zeros((4, 2), dtype)  # columns of norm 4

@@ -142,6 +142,7 @@ def dtype(request):
         yield request.param
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("problem", ["random", "quadratic", "rosenbrock"])
 @each_case
 def test_updates_equal_those_of_optax(name, settings, problem, dtype):
@@ -149,6 +150,7 @@ def test_updates_equal_those_of_optax(name, settings, problem, dtype):
     assert_steps_agree(updates, expected, TOLERANCE[dtype])
 
 
+@pytest.mark.slow
 @each_case
 def test_a_zero_gradient_on_the_first_step_moves_nothing_and_leaves_no_trace(name, settings, dtype):
     updates, expected = (side[name, bool(settings)]["late"] for side in both_sides(dtype))
