@@ -151,6 +151,7 @@ def test_nothing_on_disk_and_no_mirror_says_where_to_put_the_files(tmp_path):
     assert "no_mirror/mnist/" in text and "JAXMLP_MIRROR" in text and str(tmp_path / "data" / "mnist") in text
 
 
+@pytest.mark.slow
 def test_a_process_killed_while_preparing_leaves_nothing_to_believe(mirror, tmp_path):
     program = (
         "import os, sys\n"
@@ -267,6 +268,7 @@ def test_the_idx_files_of_the_other_set_are_not_believed(tmp_path, monkeypatch):
     assert "holds fashion_mnist, not mnist" in message(load)
 
 
+@pytest.mark.slow
 def test_reading_and_preparing_never_import_tensorflow(template, tmp_path):
     program = (
         "import sys, jaxmlp.datasets\n"

@@ -2,14 +2,13 @@
 
 import functools
 import itertools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpy_mlp
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
-from hypothesis import strategies as st
 
 from jaxmlp import Layer, activations, losses, mlp, objective
 
@@ -23,6 +22,9 @@ FLOAT32 = 1e-5
 # roundings of 1.1e-16, which the division by eps turns into 1.1e-9. Kinks are further away than eps and add nothing.
 CENTRAL = 3e-9
 
+# LLVM's optimisation is a third of the cost of these tests, and differentiation is done before it.
+FASTER = {"xla_backend_optimization_level": 0}
+
 SIZES = (3, 5, 4)
 PENALTIES = {"l1": 0.03, "l2": 0.07}
 SOFT = tuple((loss, "soft") for loss in sorted(numpy_mlp.LOSSES))
@@ -32,7 +34,57 @@ COLUMNS = tuple(  # (n,) and (n, 1), see example
     for loss in ("binary_cross_entropy", "mean_absolute_error", "mean_squared_error")
     for targets in ("labels", "one_hot")
 )
+ONE_EACH = (  # every activation and every loss once
+    *((activation, "softmax_cross_entropy") for activation in sorted(numpy_mlp.ACTIVATIONS)),
+    *(("tanh", loss) for loss in sorted(numpy_mlp.LOSSES) if loss != "softmax_cross_entropy"),
+)
 SMOOTH = sorted(set(numpy_mlp.ACTIVATIONS) - {"step"})  # the slope of step is 0 by convention, not by its graph
+
+
+class Case(NamedTuple):
+    """A network, an objective and an example."""
+
+    sizes: tuple[int, ...]
+    n: int
+    activation: str
+    loss: str
+    targets: str = "soft"
+    seed: int = 1
+    penalties: tuple[tuple[str, float], ...] = tuple(PENALTIES.items())
+
+    def example(self):
+        return example(self.sizes, n=self.n, loss=self.loss, seed=self.seed, targets=self.targets)
+
+    def settings(self):
+        return {"activation": self.activation, "loss": self.loss, **dict(self.penalties)}
+
+    def objective(self, **settings):
+        net = mlp(self.sizes, activation=self.activation, **settings)
+        return objective(net.apply, self.loss, **dict(self.penalties))
+
+    def expected(self, **settings):
+        return numpy_mlp.loss_and_grads(*self.example(), **self.settings(), **settings)
+
+
+def answers(cases, dtype=np.float64):
+    """The loss and gradients by JAX of each case, in one program, which compiles faster than several.
+
+    Cases of the same sizes, number and seed have the same parameters and inputs, so that XLA forms their outputs once.
+    """
+    inputs, targets = {}, {}
+    for name, case in cases.items():
+        params, x, y = case.example()
+        inputs[case.sizes, case.n, case.seed] = as_layers(params, dtype), x.astype(dtype)
+        targets[name] = y if y.dtype.kind == "i" else y.astype(dtype)
+
+    @functools.partial(jax.jit, compiler_options=FASTER if dtype == np.float64 else None)
+    def values_and_grads(inputs, targets):
+        return {
+            name: jax.value_and_grad(case.objective())(*inputs[case.sizes, case.n, case.seed], targets[name])
+            for name, case in cases.items()
+        }
+
+    return jax.device_get(values_and_grads(inputs, targets))
 
 
 def test_the_hand_derivation_covers_every_activation_and_loss():
@@ -40,15 +92,17 @@ def test_the_hand_derivation_covers_every_activation_and_loss():
     assert set(numpy_mlp.LOSSES) == set(losses.LOSSES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", sorted(numpy_mlp.LOSSES))
 @pytest.mark.parametrize("activation", sorted(numpy_mlp.ACTIVATIONS))
 def test_loss_and_gradients_agree_for_every_activation_and_loss(x64, activation, loss):
-    actual = answers((*SIZES, 2), 5, 1, activation, SOFT)[loss, "soft"]
+    actual = answers_to_all()[activation, loss]
     params, x, y = example((*SIZES, 2), n=5, loss=loss, seed=1)
     expected = numpy_mlp.loss_and_grads(params, x, y, activation=activation, loss=loss, **PENALTIES)
     assert_same(actual, expected, FLOAT64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", sorted(numpy_mlp.LOSSES))
 @pytest.mark.parametrize("activation", SMOOTH)
 def test_gradients_agree_with_central_differences(x64, activation, loss):
@@ -59,85 +113,101 @@ def test_gradients_agree_with_central_differences(x64, activation, loss):
         return numpy_mlp.loss_and_grads(point, x, y, activation=activation, loss=loss, **PENALTIES)
 
     numeric = jax.tree.leaves(numpy_mlp.central_differences(lambda point: by_hand(point)[0], params))
-    for _, grads in (by_hand(params), answers((*SIZES, 2), 5, 1, activation, SOFT)[loss, "soft"]):
+    for _, grads in (by_hand(params), answers_to_all()[activation, loss]):
         for leaf, numeric_leaf in zip(jax.tree.leaves(grads), numeric, strict=True):
             np.testing.assert_allclose(leaf, numeric_leaf, rtol=0, atol=CENTRAL)
 
 
-@pytest.mark.parametrize(
-    ("activation", "loss"),
-    [(activation, "softmax_cross_entropy") for activation in sorted(numpy_mlp.ACTIVATIONS)]
-    + [("tanh", loss) for loss in sorted(numpy_mlp.LOSSES) if loss != "softmax_cross_entropy"],
-)
+@functools.cache
+def answers_in_float32():
+    return answers({case: Case((*SIZES, 2), 5, *case) for case in ONE_EACH}, dtype=np.float32)
+
+
+@pytest.mark.parametrize(("activation", "loss"), ONE_EACH)
 def test_gradients_agree_in_float32(activation, loss):
-    sizes = (*SIZES, 2)
-    params, x, y = example(sizes, n=5, loss=loss, seed=1)
-    loss_fn = objective(mlp(sizes, activation=activation).apply, loss, **PENALTIES)
-    actual = jax.jit(jax.value_and_grad(loss_fn))(as_layers(params, jnp.float32), *map(np.float32, (x, y)))
+    params, x, y = example((*SIZES, 2), n=5, loss=loss, seed=1)
+    actual = answers_in_float32()[activation, loss]
     assert {leaf.dtype for leaf in jax.tree.leaves(actual)} == {jnp.dtype(jnp.float32)}
     expected = numpy_mlp.loss_and_grads(params, x, y, activation=activation, loss=loss, **PENALTIES)
     assert_same(actual, expected, FLOAT32)
 
 
-@st.composite
-def networks(draw):
-    loss = draw(st.sampled_from(sorted(numpy_mlp.LOSSES)))
-    outputs = draw(st.integers(2 if loss == "softmax_cross_entropy" else 1, 3))
-    hidden = draw(st.lists(st.sampled_from([1, 2, 5]), max_size=3))
-    # Odd, so that the signs in the gradient of mean_absolute_error cannot add up to zero.
-    n = draw(st.sampled_from([1, 3]))
-    return (draw(st.sampled_from([1, 2])), *hidden, outputs), n, loss
+@pytest.mark.slow
+def test_gradients_agree_over_random_shapes_and_depths(x64):
+    rng, cases = np.random.default_rng(0), {}
+
+    def draw(*values):
+        return values[rng.integers(len(values))]
+
+    while len(cases) < 20:
+        loss = draw(*sorted(numpy_mlp.LOSSES))
+        hidden = [draw(1, 2, 5) for _ in range(draw(0, 1, 2, 3))]
+        case = Case(
+            (draw(1, 2), *hidden, draw(2, 3) if loss == "softmax_cross_entropy" else draw(1, 2, 3)),
+            # Odd, so that the signs in the gradient of mean_absolute_error cannot add up to zero.
+            n=draw(1, 3),
+            activation=draw(*sorted(numpy_mlp.ACTIVATIONS)),
+            loss=loss,
+            targets=draw("labels", "one_hot", "soft"),
+            seed=int(rng.integers(2**32)),
+            penalties=(("l1", draw(0.0, 0.02)), ("l2", draw(0.0, 0.3))),
+        )
+        if well_conditioned(*case.example(), **case.settings()):
+            cases[str(case)] = case
+    actual = answers(cases)
+    for name, case in cases.items():
+        assert_same(actual[name], case.expected(), FLOAT64, name)
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    network=networks(),
-    activation=st.sampled_from(sorted(numpy_mlp.ACTIVATIONS)),
-    targets=st.sampled_from(["labels", "one_hot", "soft"]),
-    l1=st.sampled_from([0.0, 0.02]),
-    l2=st.sampled_from([0.0, 0.3]),
-    seed=st.integers(0, 2**32 - 1),
-)
-def test_gradients_agree_over_random_shapes_and_depths(x64, network, activation, targets, l1, l2, seed):
-    sizes, n, loss = network
-    params, x, y = example(sizes, n=n, loss=loss, seed=seed, targets=targets)
-    settings_ = {"activation": activation, "loss": loss, "l1": l1, "l2": l2}
-    assume(well_conditioned(params, x, y, **settings_))
-    loss_fn = objective(mlp(sizes, activation=activation).apply, loss, l1=l1, l2=l2)
-    actual = jax.jit(jax.value_and_grad(loss_fn))(as_layers(params), x, y)
-    assert_same(actual, numpy_mlp.loss_and_grads(params, x, y, **settings_), FLOAT64)
+SHAPES = {
+    f"{sizes} {n} {loss} {targets}": Case(sizes, n, "tanh", loss, targets=targets, seed=7)
+    for sizes, n, forms in (((3, 2), 5, FORMS), ((3, 2), 1, FORMS), ((2, 4, 2), 1, FORMS), ((3, 4, 1), 3, COLUMNS))
+    for loss, targets in forms
+}
 
 
-@pytest.mark.parametrize(("sizes", "n"), [((3, 2), 5), ((3, 2), 1), ((2, 4, 2), 1)])
-@pytest.mark.parametrize(("loss", "targets"), FORMS)
-def test_gradients_agree_for_one_layer_and_for_one_example(x64, sizes, n, loss, targets):
-    params, x, y = example(sizes, n=n, loss=loss, seed=7, targets=targets)
-    expected = numpy_mlp.loss_and_grads(params, x, y, activation="tanh", loss=loss, **PENALTIES)
-    assert_same(answers(sizes, n, 7, "tanh", FORMS)[loss, targets], expected, FLOAT64)
+@functools.cache
+def answers_to_shapes():
+    return answers(SHAPES)
 
 
-@pytest.mark.parametrize(("loss", "targets"), COLUMNS)
-def test_gradients_agree_for_one_output(x64, loss, targets):
-    params, x, y = example((3, 4, 1), n=3, loss=loss, seed=7, targets=targets)
-    assert y.shape == {"labels": (3,), "one_hot": (3, 1)}[targets]
-    expected = numpy_mlp.loss_and_grads(params, x, y, activation="tanh", loss=loss, **PENALTIES)
-    assert_same(answers((3, 4, 1), 3, 7, "tanh", COLUMNS)[loss, targets], expected, FLOAT64)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SHAPES)
+def test_gradients_agree_for_one_layer_and_for_one_example_and_for_one_output(x64, name):
+    case = SHAPES[name]
+    if case.sizes[-1] == 1:
+        assert case.example()[2].shape == {"labels": (3,), "one_hot": (3, 1)}[case.targets]
+    assert_same(answers_to_shapes()[name], case.expected(), FLOAT64)
 
 
-@pytest.mark.parametrize(
-    ("activation", "loss", "n_outputs"),
-    [("gelu", "softmax_cross_entropy", 3), ("leaky_relu", "mean_squared_error", 1)],
-)
-def test_gradients_agree_under_dropout(x64, activation, loss, n_outputs):
-    sizes, rates, key = (4, 8, 6, n_outputs), (0.2, 0.5, 0.3), jax.random.key(5)
-    params, x, y = example(sizes, n=5, loss=loss, seed=3)
-    masks = dropout_factors(sizes, rates, x, key)
-    for mask in masks:
-        assert 0 < np.count_nonzero(mask) < mask.size
-    loss_fn = objective(mlp(sizes, activation=activation, dropout=rates).apply, loss, l2=0.1)
-    actual = jax.jit(jax.value_and_grad(loss_fn))(as_layers(params), x, y, key=key)
-    expected = numpy_mlp.loss_and_grads(params, x, y, activation=activation, loss=loss, l2=0.1, masks=masks)
-    assert_same(actual, expected, FLOAT64)
+@pytest.mark.slow
+def test_gradients_agree_under_dropout(x64):
+    rates = (0.2, 0.5, 0.3)
+    cases = {
+        activation: Case((4, 8, 6, outputs), 5, activation, loss, seed=3, penalties=(("l2", 0.1),))
+        for activation, loss, outputs in (("gelu", "softmax_cross_entropy", 3), ("leaky_relu", "mean_squared_error", 1))
+    }
+
+    @functools.partial(jax.jit, compiler_options=FASTER)
+    def slopes_and_answers(examples, key):
+        return {
+            name: (
+                dropout_slopes(case.sizes, rates, examples[name][1].shape, key),
+                jax.value_and_grad(case.objective(dropout=rates))(*examples[name], key=key),
+            )
+            for name, case in cases.items()
+        }
+
+    examples = {name: case.example() for name, case in cases.items()}
+    results = slopes_and_answers(
+        {name: (as_layers(p), x, y) for name, (p, x, y) in examples.items()}, jax.random.key(5)
+    )
+    for name, case in cases.items():
+        slopes, actual = results[name]
+        masks = dropout_factors(slopes, rates)
+        for mask in masks:
+            assert 0 < np.count_nonzero(mask) < mask.size
+        assert_same(actual, case.expected(masks=masks), FLOAT64, name)
 
 
 @pytest.mark.parametrize("activation", ["gelu", "leaky_relu"])
@@ -155,30 +225,18 @@ def test_gradients_by_the_inputs_agree_with_central_differences(x64, activation)
 
 
 def test_weights_at_zero_get_no_gradient_from_l1(x64):
-    params = (Layer(jnp.array([[0.0, 2.0], [-3.0, 0.0]]), jnp.zeros(2)),)
+    params = (Layer(np.array([[0.0, 2.0], [-3.0, 0.0]]), np.zeros(2)),)
     loss_fn = objective(mlp((2, 2)).apply, "mean_squared_error", l1=0.5)
     # x = 0 and y = 0, so the data loss is 0 and flat.
-    grads = jax.grad(loss_fn)(params, np.zeros((1, 2)), np.zeros((1, 2)))
+    grads = jax.jit(jax.grad(loss_fn))(params, np.zeros((1, 2)), np.zeros((1, 2)))
     np.testing.assert_array_equal(grads[0].w, [[0.0, 0.5], [-0.5, 0.0]])
 
 
 @functools.cache
-def answers(sizes, n, seed, activation, cases):
-    """What JAX says to the examples of several (loss, targets), in one program, which compiles faster than several."""
-    apply = mlp(sizes, activation=activation).apply
-    points = {}
-    for loss, targets in cases:
-        params, x, y = example(sizes, n=n, loss=loss, seed=seed, targets=targets)
-        points[loss, targets] = as_layers(params), x, y
-
-    @jax.jit
-    def values_and_grads(points):
-        return {
-            (loss, targets): jax.value_and_grad(objective(apply, loss, **PENALTIES))(*point)
-            for (loss, targets), point in points.items()
-        }
-
-    return values_and_grads(points)
+def answers_to_all():
+    """Of every activation with every loss, on the example of the loss."""
+    cases = itertools.product(sorted(numpy_mlp.ACTIVATIONS), sorted(numpy_mlp.LOSSES))
+    return answers({case: Case((*SIZES, 2), 5, *case) for case in cases})
 
 
 def example(sizes, *, n, loss, seed, targets="soft"):
@@ -201,16 +259,16 @@ def example(sizes, *, n, loss, seed, targets="soft"):
     return params, x, y[:, 0] if sizes[-1] == 1 and targets == "labels" else y
 
 
-def as_layers(params, dtype=jnp.float64):
-    return tuple(Layer(jnp.asarray(w, dtype), jnp.asarray(b, dtype)) for w, b in params)
+def as_layers(params, dtype=np.float64):
+    return tuple(Layer(w.astype(dtype), b.astype(dtype)) for w, b in params)
 
 
-def assert_same(actual, expected, rtol):
+def assert_same(actual, expected, rtol, name=""):
     """Compare (loss, grads) leaf by leaf: max|a - b| <= rtol max|b|; where b is 0 throughout, a must be exactly 0."""
     for a, b in zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True):
         assert np.shape(a) == np.shape(b)
         error, size = np.max(np.abs(np.asarray(a, np.float64) - b)), np.max(np.abs(b))
-        assert error <= rtol * size, f"error {error:.2e} of leaf {np.shape(b)} of size {size:.2e}"
+        assert error <= rtol * size, f"{name} error {error:.2e} of leaf {np.shape(b)} of size {size:.2e}"
 
 
 def well_conditioned(params, x, y, **settings_):
@@ -238,15 +296,19 @@ def assert_away_from_kinks(params, x, y, activation, loss):
     assert min(np.min(np.abs(values)) for values in at_kinks) > 10 * 1e-5
 
 
-def dropout_factors(sizes, rates, x, key):
-    """Read the factors 0 or 1/(1 - rate) of every layer's input off a linear network of the same sizes.
+def dropout_slopes(sizes, rates, shape, key):
+    """The gradients, by the parameters of a linear network of those sizes, of the sum of each example's outputs.
 
     With all parameters 1 and x = 1 everything stays positive, and for the output o_i of example i, summed over outputs,
     do_i/dw_l[j, k] = h_l[i, j] delta_l[i, k]: it is 0 for all k exactly where entry j was dropped, unless all units
     above were dropped.
     """
-    ones = jax.tree.map(jnp.ones_like, mlp(sizes, dtype=jnp.float64).init(key))
+    ones = tuple(Layer(jnp.ones(pair), jnp.ones(pair[1])) for pair in itertools.pairwise(sizes))
     linear = mlp(sizes, activation="identity", dropout=rates)
-    slopes = jax.jit(jax.jacrev(lambda params: linear.apply(params, jnp.ones(x.shape), key=key).sum(axis=-1)))(ones)
+    return jax.jacrev(lambda params: linear.apply(params, jnp.ones(shape), key=key).sum(axis=-1))(ones)
+
+
+def dropout_factors(slopes, rates):
+    """Read the factors 0 or 1/(1 - rate) of every layer's input off those gradients."""
     assert all(np.all(np.any(layer.w != 0, axis=(1, 2))) for layer in slopes)  # some unit above was kept
     return [np.any(np.asarray(layer.w) != 0, axis=2) / (1 - rate) for layer, rate in zip(slopes, rates, strict=True)]

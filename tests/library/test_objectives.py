@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpy_mlp
 import pytest
+from networks import parameters
 
 from jaxmlp import Layer, accuracy, losses, mlp, objective
 
@@ -14,8 +15,8 @@ KEY = jax.random.key(0)
 
 
 def test_the_loss_of_a_small_network_is_the_one_computed_by_hand():
-    params = (Layer(jnp.array([[1.0], [-2.0]]), jnp.array([10.0])),)
-    x, y = jnp.array([[3.0, 1.0], [0.0, 2.0]]), jnp.array([11.0, 8.0])
+    params = (Layer(np.array([[1.0], [-2.0]], "f"), np.array([10.0], "f")),)
+    x, y = np.array([[3.0, 1.0], [0.0, 2.0]], "f"), np.array([11.0, 8.0], "f")
     # outputs 3 - 2 + 10 = 11 and -4 + 10 = 6, errors 0 and 2; weights (1, -2), and the bias of 10 costs nothing.
     apply = mlp((2, 1)).apply
     assert objective(apply, "mean_squared_error")(params, x, y) == 2
@@ -25,31 +26,43 @@ def test_the_loss_of_a_small_network_is_the_one_computed_by_hand():
 
 def test_the_default_loss_is_softmax_cross_entropy_and_a_callable_serves_as_well():
     net = mlp((2, 3))
-    params, x, y = net.init(KEY), jnp.ones((4, 2)), jnp.array([0, 1, 2, 1])
+    params, x, y = parameters(2, 3), np.ones((4, 2), "f"), np.array([0, 1, 2, 1])
     assert objective(net.apply)(params, x, y) == losses.softmax_cross_entropy(net.apply(params, x), y)
     assert objective(net.apply, lambda outputs, targets: outputs[0, 0])(params, x, y) == net.apply(params, x)[0, 0]
 
 
+@pytest.mark.slow
 def test_the_key_reaches_apply_and_is_left_out_where_there_is_none():
     net = mlp((2, 8, 1), dropout=0.5)
-    params, x, y = net.init(KEY), jnp.ones((4, 2)), jnp.ones(4)
+    # Whole numbers, and half of them dropped, so that the others are doubled: nothing is rounded.
+    params, x, y = jax.tree.map(np.round, parameters(2, 8, 1)), np.ones((4, 2), "f"), np.ones(4, "f")
     loss_fn = objective(net.apply, "mean_squared_error")
-    assert loss_fn(params, x, y, key=KEY) == losses.mean_squared_error(net.apply(params, x, key=KEY), y)
-    assert loss_fn(params, x, y, key=KEY) != loss_fn(params, x, y)
+
+    @jax.jit
+    def values(key):
+        of_apply = losses.mean_squared_error(net.apply(params, x, key=key), y)
+        return loss_fn(params, x, y, key=key), of_apply, loss_fn(params, x, y)
+
+    with_key, of_apply, without = values(KEY)
+    assert with_key == of_apply
+    assert with_key != without
     keyless = objective(lambda params, x: x * params, "mean_squared_error")
-    assert keyless(jnp.ones(()), jnp.ones(4), jnp.zeros(4)) == 1
+    assert keyless(np.float32(1), np.ones(4, "f"), np.zeros(4, "f")) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strength", [0.5, np.float64(0.5), np.float32(0.5), 1])
 def test_the_loss_of_half_precision_is_float32_whatever_its_strengths(x64, strength):
     net = mlp((2, 1), dtype=jnp.bfloat16)
-    value = objective(net.apply, "mean_squared_error", l1=strength, l2=strength)(net.init(KEY), np.ones(2), np.ones(1))
+    value = objective(net.apply, "mean_squared_error", l1=strength, l2=strength)(
+        parameters(2, 1, dtype=jnp.bfloat16), np.ones(2), np.ones(1)
+    )
     assert (value.dtype, value.shape) == (jnp.float32, ())
 
 
 def test_strengths_may_be_traced_and_differentiated():
     net = mlp((2, 1))
-    params, x, y = net.init(KEY), jnp.ones((1, 2)), jnp.ones(1)
+    params, x, y = parameters(2, 1), np.ones((1, 2), "f"), np.ones(1, "f")
 
     @jax.jit
     def slopes(l1, l2):
@@ -63,7 +76,7 @@ def test_strengths_may_be_traced_and_differentiated():
 
 def test_strengths_are_the_leaves_so_another_one_compiles_nothing():
     net, traces = mlp((2, 1)), []
-    params, x, y = net.init(KEY), jnp.ones((1, 2)), jnp.ones(1)
+    params, x, y = parameters(2, 1), np.ones((1, 2), "f"), np.ones(1, "f")
 
     @jax.jit
     def value(loss_fn):
@@ -89,10 +102,11 @@ def test_equal_arguments_give_equal_hashable_functions_that_can_be_pickled():
     assert accuracy(mlp((2, 4)).apply) != build()[1]
 
 
+@pytest.mark.slow
 def test_the_hessian_of_a_linear_least_squares_problem_is_the_closed_form(x64):
     net, n = mlp((3, 1), dtype=jnp.float64), 7
-    params, x, y = net.init(KEY), jax.random.normal(KEY, (n, 3), jnp.float64), jnp.ones(n)
-    flat, unravel = jax.flatten_util.ravel_pytree(params)
+    params, x, y = parameters(3, 1, dtype=np.float64), np.random.default_rng(1).normal(size=(n, 3)), np.ones(n)
+    flat, unravel = ravel(params)
     loss_fn = objective(net.apply, "mean_squared_error", l2=0.5)
     hessian = jax.jit(jax.hessian(lambda flat: loss_fn(unravel(flat), x, y)))(flat)
     # The gradient is 2/n [x, 1]^T ([x, 1] (w, b) - y) + 2 l2 w, and flat is (w, b).
@@ -102,21 +116,26 @@ def test_the_hessian_of_a_linear_least_squares_problem_is_the_closed_form(x64):
     np.testing.assert_allclose(hessian, expected, rtol=0, atol=5e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["softmax_cross_entropy", "binary_cross_entropy"])
 def test_the_hessian_agrees_with_central_differences_of_the_gradient_by_hand(x64, loss):
     sizes, n = (2, 3, 2), 4
     net = mlp(sizes, activation="tanh", dtype=jnp.float64)
-    params, x, y = net.init(KEY), jax.random.normal(KEY, (n, 2), jnp.float64), np.eye(2)[[0, 1, 1, 0]]
-    flat, unravel = jax.flatten_util.ravel_pytree(params)
+    params, x, y = (
+        parameters(*sizes, dtype=np.float64),
+        np.random.default_rng(1).normal(size=(n, 2)),
+        np.eye(2)[[0, 1, 1, 0]],
+    )
+    flat, unravel = ravel(params)
     loss_fn = objective(net.apply, loss)
     hessian = jax.jit(jax.hessian(lambda flat: loss_fn(unravel(flat), x, y)))(flat)
 
     def slope_by_hand(point, entry):
-        _, grads = numpy_mlp.loss_and_grads(unravel_numpy(point, params), x, y, activation="tanh", loss=loss)
+        _, grads = numpy_mlp.loss_and_grads(unravel(point), x, y, activation="tanh", loss=loss)
         return np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(grads)])[entry]
 
     numeric = [
-        numpy_mlp.central_differences(lambda point, entry=entry: slope_by_hand(point, entry), np.asarray(flat))
+        numpy_mlp.central_differences(lambda point, entry=entry: slope_by_hand(point, entry), flat)
         for entry in range(flat.size)
     ]
     # Of a slope f below 1: truncation eps^2 |f'''| / 6 with eps = 1e-5, |f'''| < 100, and 20 roundings of 1.1e-16 over
@@ -124,17 +143,25 @@ def test_the_hessian_agrees_with_central_differences_of_the_gradient_by_hand(x64
     np.testing.assert_allclose(hessian, numeric, rtol=0, atol=2e-9)
 
 
+@pytest.mark.slow
 def test_jit_vmap_and_both_modes_of_differentiation_compose(x64):
     net = mlp((3, 4, 2), activation="gelu", dtype=jnp.float64)
-    x, y = jax.random.normal(KEY, (5, 3), jnp.float64), jnp.array([0, 1, 1, 0, 1])
+    x, y = np.random.default_rng(1).normal(size=(5, 3)), np.array([0, 1, 1, 0, 1])
     loss_fn = objective(net.apply, l2=0.1)
-    population = jax.vmap(net.init)(jax.random.split(KEY, 3))
-    forward, reverse = (
-        jax.jit(jax.vmap(lambda params, mode=mode: mode(loss_fn)(params, x, y)))(population)
-        for mode in (jax.jacfwd, jax.jacrev)
+    members = [parameters(3, 4, 2, dtype=np.float64, seed=seed) for seed in range(3)]
+
+    @jax.jit
+    def derivatives(population, *members):
+        forward, reverse = (
+            jax.vmap(lambda params, mode=mode: mode(loss_fn)(params, x, y))(population)
+            for mode in (jax.jacfwd, jax.jacrev)
+        )
+        return forward, reverse, [jax.grad(loss_fn)(member, x, y) for member in members]
+
+    forward, reverse, one_by_one = jax.device_get(
+        derivatives(jax.tree.map(lambda *leaves: np.stack(leaves), *members), *members)
     )
-    for index in range(3):
-        alone = jax.grad(loss_fn)(jax.tree.map(lambda leaf, index=index: leaf[index], population), x, y)
+    for index, alone in enumerate(one_by_one):
         for a, b, leaf in zip(*map(jax.tree.leaves, (forward, reverse, alone)), strict=True):
             # The same derivative in three orders of summation: at most 40 roundings of 1.1e-16 of values about 1.
             np.testing.assert_allclose(a[index], leaf, rtol=0, atol=5e-15)
@@ -152,13 +179,13 @@ def test_jit_vmap_and_both_modes_of_differentiation_compose(x64):
 def test_check_refuses_examples_that_the_loss_cannot_take(loss, n_outputs, y, match):
     net = mlp((2, n_outputs))
     with pytest.raises(ValueError, match=match):
-        objective(net.apply, loss).check(net.init(KEY), jnp.ones((2, 2)), np.array(y))
+        objective(net.apply, loss).check(parameters(2, n_outputs), np.ones((2, 2), "f"), np.array(y))
 
 
 def test_check_passes_what_the_loss_can_take():
     net = mlp((2, 3))
     for y in (np.array([0, 2]), np.eye(3)[:2], jnp.array([0, 2])):
-        objective(net.apply).check(net.init(KEY), jnp.ones((2, 2)), y)
+        objective(net.apply).check(parameters(2, 3), np.ones((2, 2), "f"), y)
 
 
 @pytest.mark.parametrize(
@@ -201,21 +228,26 @@ def test_accuracy_takes_one_hot_rows(dtype):
     assert_accuracy(outputs, np.eye(3)[[2, 0, 1, 1]].astype(dtype), 2 / 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_outputs", [1, 3])
 def test_accuracy_of_int32_labels_works_in_float64(x64, n_outputs):
     assert_accuracy(np.ones((4, n_outputs)), np.full(4, int(n_outputs == 1), np.int32), 1.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("right", [1, 3333, 9667, 9999])
 def test_accuracy_in_float32_is_the_nearest_float(right):
     outputs = np.where(np.arange(10_000) < right, 1.0, -1.0).astype(np.float32)[:, None]
     assert_accuracy(outputs, np.ones(10_000, np.float32), np.float32(right / 10_000))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
 def test_accuracy_of_a_narrow_dtype_counts_more_examples_than_it_can_hold(dtype):
-    outputs = jnp.ones((70_000, 2), dtype)  # float16 ends at 65,504
-    actual = accuracy(lambda params, x: x)(None, outputs, np.arange(70_000) % 10 % 3 % 2)  # 7 of 10 are even
+    outputs = np.ones((70_000, 2), dtype)  # float16 ends at 65,504
+    actual = jax.jit(accuracy(lambda params, x: jnp.asarray(x)))(
+        None, outputs, np.arange(70_000) % 10 % 3 % 2
+    )  # 7 of 10 are even
     # One rounding to bfloat16, 2^-9.
     np.testing.assert_allclose(np.float32(actual), 0.7, rtol=2**-9)
 
@@ -223,7 +255,7 @@ def test_accuracy_of_a_narrow_dtype_counts_more_examples_than_it_can_hold(dtype)
 @pytest.mark.parametrize(("outputs", "labels"), [((4, 3), (5,)), ((4, 3), (4, 1)), ((4, 3), (4, 2)), ((4, 1), (4, 2))])
 def test_accuracy_refuses_labels_of_another_shape(outputs, labels):
     with pytest.raises(ValueError, match=r"accuracy of outputs \(4, .\) takes labels \(4,\)"):
-        accuracy(lambda params, x: x)(None, jnp.ones(outputs), np.zeros(labels, np.int32))
+        accuracy(lambda params, x: x)(None, np.ones(outputs, "f"), np.zeros(labels, np.int32))
 
 
 def test_accuracy_refuses_what_is_no_function():
@@ -238,15 +270,22 @@ def assert_accuracy(outputs, y, expected):
     assert jax.jit(fn)(None, outputs, y) == expected
 
 
-def unravel_numpy(flat, params):
-    """Cut a vector into arrays of the shapes of params, in their order."""
+def ravel(params):
+    """The entries of params in one vector, and the function that cuts such a vector into arrays like params."""
     leaves, structure = jax.tree.flatten(params)
     ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
-    parts = np.split(np.asarray(flat), ends)
-    return jax.tree.unflatten(structure, [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)])
+
+    def unravel(flat):
+        parts = (jnp if isinstance(flat, jax.Array) else np).split(flat, ends)
+        return structure.unflatten([part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)])
+
+    return np.concatenate([leaf.ravel() for leaf in leaves]), unravel
 
 
 def test_an_answer_that_is_not_a_number_and_a_label_that_is_no_class_are_wrong():
-    outputs, labels = jnp.array([[jnp.nan, 0.0], [0.0, 1.0], [1.0, 0.0]]), np.array([0.0, 1.7, 0.0], np.float32)
+    outputs, labels = (
+        jnp.asarray(np.array([[np.nan, 0.0], [0.0, 1.0], [1.0, 0.0]], "f")),
+        np.array([0.0, 1.7, 0.0], np.float32),
+    )
     assert accuracy(lambda params, x: outputs)(None, None, labels) == np.float32(1 / 3)
     assert accuracy(lambda params, x: jnp.ones((2, 1)))(None, None, np.array([1, 2])) == 0.5

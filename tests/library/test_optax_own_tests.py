@@ -100,6 +100,7 @@ def test_the_tests_of_our_rules_are_found():
     assert len(_CASES) == 64, sorted(_CASES)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("name", _CASES)
 def test_of_optax_passes_with_ours(name):

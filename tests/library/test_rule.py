@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from replays import replay, run, run_each
 
 from jaxmlp import _rule, dialects, optimizers
 
@@ -25,27 +26,16 @@ def lion():
 def gradients(dtype):
     rng = np.random.default_rng(0)
     return {
-        "w": jnp.asarray(rng.normal(size=(50, 4, 3)), dtype),
-        "layers": (jnp.asarray(rng.normal(size=50), dtype), None),
+        "w": rng.normal(size=(50, 4, 3)).astype(dtype),
+        "layers": (rng.normal(size=50).astype(dtype), None),
     }
-
-
-def replay(optimizer, grads):
-    """Updates of successive gradients, stacked along the first axis like the gradients."""
-    params = jax.tree.map(lambda g: jnp.zeros_like(g[0]), grads)
-
-    def step(state, g):
-        updates, state = optimizer.update(g, state, params)
-        return state, updates
-
-    return jax.lax.scan(step, optimizer.init(params), grads)[1]
 
 
 def test_the_rule_of_the_docstring_has_ten_lines_and_is_that_of_optax(lion, x64):
     written = [line for line in _rule.__doc__.split("itself a pytree")[0].splitlines() if line[4:8] in (">>> ", "... ")]
     assert len([line for line in written if "import" not in line]) <= 10
     grads = gradients("float64")
-    updates = jax.jit(replay)(lion(0.1, b1=0.8, b2=0.95), grads)
+    updates = run(lion(0.1, b1=0.8, b2=0.95), grads)
     with jax.numpy_dtype_promotion("standard"):
         expected = jax.jit(lambda g: replay(optax.lion(0.1, 0.8, 0.95, weight_decay=0.0), g))(grads)
     # A sign times the learning rate: nothing is rounded.
@@ -53,16 +43,23 @@ def test_the_rule_of_the_docstring_has_ten_lines_and_is_that_of_optax(lion, x64)
 
 
 def test_the_rule_of_the_docstring_composes_like_any_other(lion):
-    half = gradients("bfloat16")
-    assert replay(lion(0.125), half)["w"].dtype == half["w"].dtype
-    grads = gradients("float32")
-    alone = replay(lion(0.125), grads)
-    chained = replay(optax.chain(optax.scale(4.0), lion(0.125)), grads)
-    injected = replay(optax.inject_hyperparams(lion)(learning_rate=0.125), grads)
-    scheduled = replay(lion(lambda count: jnp.where(count < 100, 0.125, 0.0)), grads)
+    half, grads = gradients("bfloat16"), gradients("float32")
+    assert run_each({"half": lion(0.125)}, half)["half"]["w"].dtype == half["w"].dtype
     labels = {"w": "lion", "layers": ("lion", None)}
-    labelled = replay(optax.multi_transform({"lion": lion(0.125)}, labels), grads)
-    for other in (chained, injected, scheduled, labelled):
+
+    @jax.jit
+    def arranged(grads):
+        optimizers = (
+            lion(0.125),
+            optax.chain(optax.scale(4.0), lion(0.125)),
+            optax.inject_hyperparams(lion)(learning_rate=0.125),
+            lion(lambda count: jnp.where(count < 100, 0.125, 0.0)),
+            optax.multi_transform({"lion": lion(0.125)}, labels),
+        )
+        return [replay(optimizer, grads) for optimizer in optimizers]
+
+    alone, *others = arranged(grads)
+    for other in others:
         jax.tree.map(np.testing.assert_array_equal, other, alone)  # signs times the learning rate
 
 
@@ -98,7 +95,7 @@ def test_an_optimizer_can_be_pickled():
     restored = pickle.loads(pickle.dumps(optimizer))
     assert jax.tree.structure(restored) == jax.tree.structure(optimizer)
     grads = gradients("float32")
-    jax.tree.map(np.testing.assert_array_equal, replay(restored, grads), replay(optimizer, grads))
+    jax.tree.map(np.testing.assert_array_equal, run(restored, grads), run(optimizer, grads))
 
 
 def test_a_rule_may_do_without_a_learning_rate():
