@@ -139,7 +139,10 @@ def test_a_folder_that_holds_something_else_is_not_touched(tmp_path, capsys):
     precious.parent.mkdir()
     precious.write_text("mine")
     assert run(tmp_path) == 2
-    assert "holds an unfinished run; add --resume" in capsys.readouterr().err and precious.read_text() == "mine"
+    assert (
+        "holds an unfinished run; to continue it, add --resume" in capsys.readouterr().err
+        and precious.read_text() == "mine"
+    )
 
 
 def test_resuming_nothing_is_refused(tmp_path, capsys):
@@ -160,7 +163,7 @@ def test_a_report_from_what_is_no_record_is_refused(finished, tmp_path, capsys, 
 def test_an_output_that_is_a_file_is_refused_with_a_way_out(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert run(tmp_path / "file" / "below") == 2
-    assert "name another folder by --output" in capsys.readouterr().err
+    assert "choose another folder with --output" in capsys.readouterr().err
 
 
 def test_a_report_comes_from_the_record_alone(finished, tmp_path, monkeypatch, capsys):
@@ -185,7 +188,7 @@ def test_without_mnist_the_default_is_digits_and_says_why(tmp_path, monkeypatch,
     monkeypatch.setattr(jaxmlp.datasets, "load", no_mnist(jaxmlp.datasets.load))
     assert optimizers.main([*SMALL[2:], "--output", str(tmp_path / "out")]) == 0
     output = " ".join(capsys.readouterr().out.split())
-    assert "digits: in place of MNIST, which cannot be had (no mnist here)" in output
+    assert "digits: used because MNIST is not available (no mnist here)" in output
     assert "no mnist here" in record.read(tmp_path / "out" / "results.json")["problem_chosen_because"]
 
 

@@ -72,7 +72,7 @@ def test_a_library_that_is_missing_is_no_agreement(tmp_path, monkeypatch, capsys
     results = json.loads((tmp_path / "results.json").read_text())
     assert results["matrix"]["adam"] == {"torch": {"missing": "not installed"}}
     said = capsys.readouterr().out
-    assert "0 pairs of rule and library compared" in said and "this is no agreement" in said
+    assert "0 pairs of rule and library compared" in said and "does not count as agreement" in said
 
 
 def test_a_library_that_cannot_be_imported_says_why(tmp_path, monkeypatch):
@@ -120,7 +120,7 @@ def test_drift_is_how_many_times_the_smaller_update_the_larger_is():
     ("arguments", "message"),
     [
         (["--steps", "50"], "--steps must be at least 51, got 50"),
-        (["--seed", "-1"], "--seed must be 0 or more, got -1"),
+        (["--seed", "-1"], "--seed must be at least 0, got -1"),
         (["--libraries", "pytorch"], "Did you mean 'torch'?"),
     ],
 )
@@ -133,7 +133,7 @@ def test_bad_arguments_end_before_any_work(arguments, message, tmp_path, capsys)
 def test_an_output_that_is_a_file_is_told_with_the_way_out(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert conformance.main(["--output", str(tmp_path / "file")]) == 2
-    assert "name another folder by --output" in capsys.readouterr().err
+    assert "choose another folder with --output" in capsys.readouterr().err
 
 
 def drift_of(a, b):

@@ -110,4 +110,4 @@ def test_a_path_that_arrives_in_the_very_last_step_has_arrived(steps, arrives, t
 def test_an_output_that_is_a_file_is_told_with_the_way_out(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert landscapes.main(["--output", str(tmp_path / "file")]) == 2
-    assert "name another folder by --output" in capsys.readouterr().err
+    assert "choose another folder with --output" in capsys.readouterr().err

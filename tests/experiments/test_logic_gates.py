@@ -9,19 +9,30 @@ import pytest
 
 import jaxmlp
 from experiments.logic_gates import experiment as logic_gates
+from experiments.logic_gates import perceptrons
 from experiments.logic_gates import training as logic_training
-from experiments.logic_gates.training import BINARY, ONE_HOT, PUBLISHED, ROWS, SOFTMAX, SQUARED, USUAL, Setting
+from experiments.logic_gates.settings import (
+    BINARY,
+    ONE_HOT,
+    PUBLISHED,
+    ROWS,
+    SOFTMAX,
+    SQUARED,
+    USUAL,
+    Setting,
+    near_published,
+)
 from jaxmlp import activations, losses
 from jaxmlp.datasets.synthetic import LOGIC_GATES, logic_gate
 
 
 @pytest.mark.parametrize("gate", ["and", "or"])
 def test_the_given_perceptrons_compute_their_gates(gate):
-    np.testing.assert_array_equal(logic_training.given_perceptron(gate), logic_gate(gate).train[1])
+    np.testing.assert_array_equal(perceptrons.given_perceptron(gate), logic_gate(gate).train[1])
 
 
 def test_a_line_gives_14_of_the_16_gates_and_three_rows_of_the_other_two():
-    best = logic_training.best_without_hidden()
+    best = perceptrons.best_without_hidden()
     assert {gate for gate, right in best.items() if right < 4} == {"xor", "xnor"}
     assert best["xor"] == best["xnor"] == 3
     # Every perceptron of a lattice of weights and biases gives one of the separable sets of answers, and all occur.
@@ -53,7 +64,7 @@ def test_a_run_in_one_program_with_others_is_the_run_that_fit_makes(setting, los
     activation = steep if setting.activation == "steep sigmoid" else setting.activation
     initializer = {"relu": "he_normal", "leaky_relu": "he_normal"}.get(setting.activation, "glorot_normal")
     if setting.weights == PUBLISHED:
-        initializer = logic_training.near_published
+        initializer = near_published
     net = jaxmlp.mlp((2, setting.width, outputs), activation=activation, initializer=initializer)
     init_key, fit_key = jax.random.split(jax.random.key(seed))
     params, optimizer = net.init(init_key), jaxmlp.optimizers.adam(setting.learning_rate)
@@ -94,7 +105,7 @@ def trained():
 
 
 def test_published_weights_lie_within_a_hundredth_of_three_quarters():
-    weights = logic_training.near_published(jax.random.key(0), (100, 100), jnp.float32)
+    weights = near_published(jax.random.key(0), (100, 100), jnp.float32)
     assert 0.74 <= weights.min() < 0.7405 and 0.7595 < weights.max() < 0.76
 
 

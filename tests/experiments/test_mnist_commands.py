@@ -127,10 +127,10 @@ def test_the_sigmoid_losses_are_those_written_out():
 
 
 def test_deep_times_every_system_on_the_same_settings(images, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(mnist_deep.deep_peers, "PEERS", {"PyTorch": lambda dataset, settings: None})
+    monkeypatch.setattr(mnist_deep.peers, "PEERS", {"PyTorch": lambda dataset, settings: None})
     results, rows, _ = run(mnist_deep, tmp_path, "--seeds", "2", "--epochs", "2", "--batch-size", "40")
     assert set(results["results"]["runs"]) == {"jaxmlp", mnist_deep.BY_HAND, mnist_deep.BY_HAND_32, "scikit-learn"}
-    ratio = rows["jaxmlp is so many times faster than scikit-learn"]["values"]
+    ratio = rows["scikit-learn: seconds divided by those of jaxmlp"]["values"]
     seconds = {name: [run["seconds"] for run in runs] for name, runs in results["results"]["runs"].items()}
     np.testing.assert_allclose(ratio, np.divide(seconds["scikit-learn"], seconds["jaxmlp"]))
     assert "PyTorch is not installed" in capsys.readouterr().out
@@ -207,7 +207,7 @@ def test_best_takes_the_candidate_of_highest_validation_accuracy(
     }
     assert results["results"]["chosen"] == max(means, key=means.get) and len(means) == 2
     assert rows["test accuracy (%)"]["n"] == 2
-    assert "Candidates, by the held-out images" in capsys.readouterr().out
+    assert "Candidates, on the held-out images" in capsys.readouterr().out
     assert not (tmp_path / "out" / "unfinished-runs").exists()
 
 
@@ -236,7 +236,7 @@ def test_an_interrupted_run_goes_on_where_it_was(images, standard, undissected, 
         (mnist_sgd, ["--epochs", "1"], "--epochs must be at least 2"),
         (mnist_sgd, ["--seeds", "0"], "--seeds must be at least 1"),
         (mnist_adam, ["--rotation", "-1"], "rotation must be in"),
-        (mnist_transfer, ["--examples", "3"], "--examples must be from 5"),
+        (mnist_transfer, ["--examples", "3"], "--examples must be at least 5"),
         (mnist_best, ["--resume"], "nothing to resume"),
     ],
 )
