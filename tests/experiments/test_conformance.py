@@ -87,6 +87,7 @@ def a_little_more(rate, t):
     return 1.0000001 * (rate(t) if callable(rate) else rate)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "wrong"),
     [

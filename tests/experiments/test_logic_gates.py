@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 import jaxmlp
 from experiments.logic_gates import experiment as logic_gates
+from experiments.logic_gates import figures as logic_figures
 from experiments.logic_gates import perceptrons
 from experiments.logic_gates import training as logic_training
 from experiments.logic_gates.settings import (
@@ -24,6 +26,8 @@ from experiments.logic_gates.settings import (
 )
 from jaxmlp import activations, losses
 from jaxmlp.datasets.synthetic import LOGIC_GATES, logic_gate
+
+pytestmark = pytest.mark.usefixtures("rough")
 
 
 @pytest.mark.parametrize("gate", ["and", "or"])
@@ -43,6 +47,7 @@ def test_a_line_gives_14_of_the_16_gates_and_three_rows_of_the_other_two():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "loss"),
     [
@@ -67,7 +72,7 @@ def test_a_run_in_one_program_with_others_is_the_run_that_fit_makes(setting, los
         initializer = near_published
     net = jaxmlp.mlp((2, setting.width, outputs), activation=activation, initializer=initializer)
     init_key, fit_key = jax.random.split(jax.random.key(seed))
-    params, optimizer = net.init(init_key), jaxmlp.optimizers.adam(setting.learning_rate)
+    params, optimizer = jax.jit(net.init)(init_key), jaxmlp.optimizers.adam(setting.learning_rate)
     examples = logic_gate(setting.gate).train
     settings = {"key": fit_key, "epochs": EPOCHS, "batch_size": 4}
     end = jaxmlp.fit(jaxmlp.objective(net.apply, loss), params, optimizer, examples, **settings).params
@@ -78,10 +83,11 @@ def test_a_run_in_one_program_with_others_is_the_run_that_fit_makes(setting, los
     np.testing.assert_allclose(output.w[: setting.width, :outputs], end[1].w, atol=2e-5)
     assert not hidden.w[:, setting.width :].any() and not hidden.b[setting.width :].any()
     assert not output.w[setting.width :].any() and not output.w[:, outputs:].any()
-    assert found.score[seed] == jaxmlp.accuracy(net.apply)(end, *examples)
-    np.testing.assert_allclose(found.logits[seed][:, :outputs], net.apply(end, examples[0]), atol=1e-4)
+    assert found.score[seed] == jax.jit(jaxmlp.accuracy(net.apply))(end, *examples)
+    logits = np.asarray(jax.jit(net.apply)(end, examples[0]))
+    np.testing.assert_allclose(found.logits[seed][:, :outputs], logits, atol=1e-4)
     if outputs == 1:
-        expected = jax.nn.sigmoid(net.apply(end, ROWS)[:, 0])
+        expected = scipy.special.expit(logits[:, 0])
         np.testing.assert_allclose(logic_training.probabilities(setting, found, seed, ROWS, 2.0), expected, atol=1e-4)
 
 
@@ -89,7 +95,7 @@ EPOCHS = 40
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained(rough):
     """The settings of the test above, three seeds each."""
     settings = [
         Setting("xor", "tanh", 3, USUAL, BINARY, 0.05),
@@ -125,8 +131,11 @@ def test_the_share_of_successes_by_hand():
     assert logic_gates.share(100, 100)[1] == pytest.approx(1 - 0.0369935, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_command_writes_record_tables_and_pictures(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(logic_training, "PIECE", 700)  # two pieces, the second filled up
+    for module in (logic_gates, logic_figures):
+        monkeypatch.setattr(module, "WIDTHS", (2, 3))
+    monkeypatch.setattr(logic_training, "PIECE", 250)  # three pieces, the last filled up
     arguments = ["--seeds", "4", "--epochs", "60", "--learning-rates", "0.3", "--output", str(tmp_path)]
     assert logic_gates.main(arguments) == 0
     results = json.loads((tmp_path / "results.json").read_text())["results"]
@@ -134,7 +143,7 @@ def test_the_command_writes_record_tables_and_pictures(tmp_path, monkeypatch, ca
     alone = results["without_hidden_layer"]
     assert alone["xor"]["success_rate"] == alone["xnor"]["success_rate"] == 0
     assert alone["and"]["success_rate"] == 1 and alone["xor"]["best_of_all"] == 3
-    assert len(results["runs"]) == 5 * 4 * 2 * 4 + 4 * 16 - 4  # XOR's are in both
+    assert len(results["runs"]) == 5 * 2 * 2 * 4 + 4 * 16 - 4  # XOR's are in both
     for entry in results["runs"]:
         digits = [int(digit) for digit in entry["rows_right_by_seed"]]
         assert len(digits) == 4 and entry["success_rate"] == digits.count(4) / 4
