@@ -1,22 +1,21 @@
-"""List the commands."""
+"""List the commands: for each its time with default options, and the first sentence of its docstring."""
 
 import ast
+import re
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
 
 
 def main() -> None:
-    """Print every command with the first sentence of its docstring."""
+    """Print one line for each command, without importing any."""
     folder = Path(__file__).parent
-    modules = {path.stem: path for path in folder.glob("[a-z]*.py")}
+    files = {path.stem: path for path in folder.glob("[a-z]*.py")}
     packages = {path.parent.name: path for path in folder.glob("[a-z]*/__init__.py") if path.parent.name != "common"}
-    table = Table("python -m experiments.", "", title="Commands; --help shows the options of each")
-    for name, path in sorted((modules | packages).items()):
-        table.add_row(name, (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").split("\n")[0])
-    console = Console()
-    (console if console.is_terminal else Console(width=160)).print(table)
+    print("Run a command with: python -m experiments.NAME; add --help for its options.")
+    print("Times are for default options on two CPU cores.\n")
+    for name, path in sorted((files | packages).items()):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        minutes = re.search(r"^Takes (.*?)[ .]", text, flags=re.MULTILINE)
+        print(f"  {name:17} {minutes.group(1) if minutes else '':>8}  {text.splitlines()[0]}")
 
 
 if __name__ == "__main__":

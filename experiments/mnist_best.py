@@ -1,7 +1,8 @@
-"""How far a plain multilayer perceptron gets on MNIST and Fashion-MNIST, with augmentation and a falling rate.
+"""How accurate can a plain multilayer perceptron be on MNIST and Fashion-MNIST?
 
-The setting of each data set was chosen among the candidates below by accuracy on 6,000 held-out training images, which
---choose does again; the test images chose nothing. Run: python -m experiments.mnist_best --help
+It is trained with augmentation, dropout and a falling learning rate. The setting of each data set was chosen among the
+candidates below by accuracy on 6,000 held-out training images, which --choose repeats. No choice was made on the test
+images. Takes TIME. Run: python -m experiments.mnist_best --help
 """
 
 import dataclasses
@@ -24,12 +25,12 @@ from experiments.common.analysis.dissect import dissect
 from experiments.common.command import Comparison, Outcome
 from jaxmlp import augment, data
 from jaxmlp.comparison import record
-from jaxmlp.comparison.store import RunStore
+from jaxmlp.comparison.store import UNFINISHED, RunStore
 
 VALIDATION_COUNT = 6_000
 IMAGE_SHAPE = (28, 28)
 _CURVES = ("train_loss", "validation_loss", "validation_accuracy")
-LEARNING_RATE = 1e-3  # of Adam at the first step; it falls to 0 along a cosine
+LEARNING_RATE = 1e-3  # of Adam at the first step; falls to 0 along a cosine
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Setting:
     batch_size: int = 128
     dropout: float | tuple[float, ...] = 0.0
     flip: bool = False  # mirror images left to right at random
-    rotation: float = 0.0  # this and the rest: arguments of jaxmlp.augment.distort
+    rotation: float = 0.0  # this and all below are arguments of jaxmlp.augment.distort
     zoom: float = 0.0
     shear: float = 0.0
     shift: float = 0.0
@@ -49,7 +50,7 @@ class Setting:
     smoothness: float = 4.0
 
     def augmentation(self) -> augment.Augmentation:
-        """Build what changes each batch."""
+        """Build the augmentation of each batch."""
         names = ("rotation", "zoom", "shear", "shift", "elastic", "smoothness")
         distort = augment.distort(IMAGE_SHAPE, **{name: getattr(self, name) for name in names})
         return augment.chain(distort, augment.random_flip(IMAGE_SHAPE)) if self.flip else distort
@@ -84,8 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _experiment(options, console):
-    if options.epochs is not None and options.epochs < 1:
-        raise ValueError(f"--epochs must be at least 1, got {options.epochs}")
     candidates = CANDIDATES[options.dataset]
     names = list(candidates) if options.choose else [CHOSEN[options.dataset]]
     settings = {name: candidates[name] for name in names}
@@ -98,7 +97,7 @@ def _experiment(options, console):
         "data": record.digest(*train, *validation, *dataset.test),
         "provenance": record.provenance(),
     }
-    store = RunStore(options.output / command.RUNS, plan, resume=options.resume)
+    store = RunStore(options.output / UNFINISHED, plan, resume=options.resume)
     on_device = jax.device_put(train)
     found: dict[str, list[dict[str, np.ndarray]]] = {name: [] for name in names}
     with command.progress(console, "epochs") as bar:
@@ -113,7 +112,7 @@ def _experiment(options, console):
 
 
 def _trained(setting, train, validation, seed, on_epoch):
-    """Train one run, an epoch a call so that its progress can be seen; returns arrays that a file can keep."""
+    """Train one run, one epoch per call so that progress can be shown; returns arrays that a file can hold."""
     network, optimizer = _network(setting), _optimizer(setting, len(train[0]))
     init_key, fit_key = jax.random.split(jax.random.key(seed))
     params: Any = network.init(init_key)
@@ -151,7 +150,7 @@ def _network(setting):
 
 @functools.cache
 def _optimizer(setting, n) -> Any:
-    """One schedule object per setting: fit knows it by identity, and compiles once for all seeds."""
+    """One schedule object per setting, which fit compares by identity, so that it compiles once for all seeds."""
     schedule: Any = optax.cosine_decay_schedule(LEARNING_RATE, setting.epochs * -(-n // setting.batch_size))
     return jaxmlp.optimizers.adam(schedule)
 
@@ -185,8 +184,8 @@ def _outcome(options, settings, found, dataset, store):
     kept = (*_CURVES, "seconds")
     results = {
         "chosen": chosen,
-        "settings": {name: dataclasses.asdict(one) for name, one in settings.items()},
-        "runs": {name: [{field: run[field] for field in kept} for run in of_one] for name, of_one in found.items()},
+        "settings": {name: dataclasses.asdict(tried) for name, tried in settings.items()},
+        "runs": {name: [{field: run[field] for field in kept} for run in tried] for name, tried in found.items()},
         "test_accuracy": right,
         "test_loss": loss,
         "analysis_of_seed_0": analysed,
@@ -198,35 +197,36 @@ def _outcome(options, settings, found, dataset, store):
         Comparison("minutes of training, one run", "-", [float(run["seconds"]) / 60 for run in runs], ".1f"),
     ]
     notes = [
-        f"{sizes}, {setting.epochs} epochs of 54,000 images, batch {setting.batch_size}, dropout {setting.dropout}, "
-        f"Adam's rate from {LEARNING_RATE:g} to 0 along a cosine; {chosen}. 6,000 images chose the setting.",
+        f"{sizes}, {setting.epochs} epochs of 54,000 images, batch size {setting.batch_size}, dropout "
+        f"{setting.dropout}, Adam with a learning rate that falls from {LEARNING_RATE:g} to 0 along a cosine; "
+        f"{chosen}. The setting was chosen on 6,000 held-out images.",
     ]
     tables = [_table(found)] if options.choose else []
     return Outcome(results, comparisons, notes, pictures, tables, store.discard)
 
 
 def _table(found: dict[str, list[Any]]):
-    table = Table("candidate", "validation accuracy (%)", "training loss", title="Candidates, by the held-out images")
+    table = Table("candidate", "validation accuracy (%)", "training loss", title="Candidates, on the held-out images")
     for name, runs in found.items():
-        right = Comparison("", "", [100 * float(run["validation_accuracy"][-1]) for run in runs])
-        loss = Comparison("", "", [float(run["train_loss"][-1]) for run in runs], ".4f")
-        table.add_row(name, command.here(right), command.here(loss))
+        right = [100 * float(run["validation_accuracy"][-1]) for run in runs]
+        loss = [float(run["train_loss"][-1]) for run in runs]
+        table.add_row(name, command.with_interval(right), command.with_interval(loss, ".4f"))
     return table
 
 
 def _parser():
     parser = command.options(
         "mnist_best",
-        "Train the best plain multilayer perceptron that we found on MNIST or Fashion-MNIST, with augmentation, and "
+        "Train the best plain multilayer perceptron that we found for MNIST or Fashion-MNIST, with augmentation, and "
         "test it once.",
         seeds=3,
         data=True,
     )
     add = parser.add_argument
-    add("--dataset", choices=tuple(CANDIDATES), default="mnist", help="what to train on")
-    add("--choose", action="store_true", help="train every candidate, and take the best by the held-out images")
-    add("--epochs", type=int, metavar="N", help="of each run, in place of the setting's own")
-    add("--resume", action="store_true", help="go on with the interrupted run in the output folder")
+    add("--dataset", choices=tuple(CANDIDATES), default="mnist", metavar="NAME", help="mnist or fashion_mnist")
+    add("--choose", action="store_true", help="train every candidate and take the best on the held-out images")
+    add("--epochs", type=int, least=1, metavar="N", help="passes over the training images (default: the setting's)")
+    add("--resume", action="store_true", help="continue the interrupted run in the output folder")
     return parser
 
 

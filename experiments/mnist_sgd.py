@@ -1,9 +1,10 @@
-"""The first MNIST network, 784-128-10 by plain mini-batch descent, and what the spikes of its loss are.
+"""784-128-10 on MNIST by mini-batch gradient descent: how good is it, and why does its loss spike?
 
-The published run names neither its batch size nor its epochs, and left a spike of the loss at epoch 6 unexplained. Here
-two batch sizes bracket its accuracy after the first epoch, every step's loss and gradient norm are recorded, and each
-seed's spikes are counted in three curves: the loss over all training images, over the test images, and of the last
-mini-batch of an epoch, which is what a loop that prints its `loss` shows. Run: python -m experiments.mnist_sgd --help
+The published run states neither its batch size nor its number of epochs, and leaves a spike of the loss at epoch 6
+unexplained. Here two batch sizes bracket its accuracy after the first epoch, and the loss and gradient norm of every
+step are recorded. Spikes are counted in three curves: the loss over all training images, over the test images, and of
+the last mini-batch of each epoch, which is what a training loop that prints its loss shows.
+Takes TIME. Run: python -m experiments.mnist_sgd --help
 """
 
 from collections.abc import Sequence
@@ -22,15 +23,20 @@ from experiments.common.seeds import one, train_seeds
 
 LAYER_SIZES = (784, 128, 10)
 LAST_BATCH = "last mini-batch of the epoch"
-SPIKE = 0.1  # a loss is said to spike where it is more than 10 % above the epoch before
+SPIKE = 0.1  # a loss that is more than 10 % above the epoch before counts as a spike
 
 
 class Spikes(NamedTuple):
     """How a loss curve rises, over all seeds."""
 
-    epochs: int  # pairs of neighbouring epochs looked at
-    spikes: int  # of those, the loss rose by more than SPIKE
-    largest_rise: float  # relative, the largest of all; negative where the loss always fell
+    epochs: int
+    """Number of epochs that are compared with the one before."""
+
+    spikes: int
+    """In how many of them the loss rises by more than SPIKE."""
+
+    largest_rise: float
+    """The largest relative rise; negative if the loss always falls."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,10 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def count_spikes(losses: np.ndarray) -> Spikes:
-    """Count where a loss is more than SPIKE above the epoch before.
+    """Count how often a loss is more than SPIKE above the epoch before.
 
     Args:
-        losses: (seeds, epochs), at least two epochs.
+        losses: by epoch, at least two, (seeds, epochs).
     """
     rises = losses[:, 1:] / losses[:, :-1] - 1
     return Spikes(rises.size, int(np.sum(rises > SPIKE)), float(np.max(rises)))
@@ -51,11 +57,11 @@ def count_spikes(losses: np.ndarray) -> Spikes:
 def after_the_worst_batch(losses: np.ndarray, steps: int = 10) -> float:
     """Return the mean loss of the steps after each epoch's worst batch, as a multiple of that epoch's mean loss.
 
-    About 1 where the batch was hard and the parameters are as before; well above 1 where the step from it did harm.
+    It is about 1 if the batch was merely hard, and well above 1 if the step from it damaged the network.
 
     Args:
-        losses: (seeds, epochs, steps) of each step; the first epoch, whose loss falls fast, is left out.
-        steps: how many steps after it count; a worst batch with fewer steps after it in its epoch is left out.
+        losses: of each step, (seeds, epochs, steps); the first epoch, whose loss falls fast, is left out.
+        steps: number of steps that count; a worst batch with fewer steps after it in its epoch is left out.
     """
     ratios = []
     for epoch in losses[:, 1:].reshape(-1, losses.shape[-1]):
@@ -66,8 +72,6 @@ def after_the_worst_batch(losses: np.ndarray, steps: int = 10) -> float:
 
 
 def _experiment(options, console):
-    if options.epochs < 2:
-        raise ValueError(f"--epochs must be at least 2, so that a loss can rise, got {options.epochs}")
     dataset = jaxmlp.datasets.load("mnist", data_dir=options.data_dir, mirror=options.mirror)
     network = jaxmlp.mlp(LAYER_SIZES, initializer=jax.nn.initializers.normal(0.01))
     loss_fn = jaxmlp.objective(network.apply)
@@ -158,7 +162,7 @@ def _notes(history, spikes: dict[str, Spikes], again, options):
     dead = np.asarray(history.metrics["dead_units"])
     norms = np.asarray(history.step_metrics["gradient_norms"])
     losses = np.asarray(history.step_metrics["loss"])
-    late = slice(1, None)  # the first epoch, in which everything falls, would hide what comes after
+    late = slice(1, None)  # in the first epoch everything falls, which would hide the rest
     together = [
         np.corrcoef(run_losses.ravel(), np.linalg.norm(run_norms, axis=-1).ravel())[0, 1]
         for run_losses, run_norms in zip(losses[:, late], norms[:, late], strict=True)
@@ -172,38 +176,38 @@ def _notes(history, spikes: dict[str, Spikes], again, options):
     whole = [count.spikes for name, count in spikes.items() if name != LAST_BATCH]
     if spikes[LAST_BATCH].spikes and not any(whole) and again < 1.1 and dead.max() < 0.1:
         verdict = (
-            "So what spikes is the loss of single mini-batches, which differ in difficulty; over all images it never "
-            "does, and the parameters are as before."
+            "Only the loss of single mini-batches spikes, because some are harder than others. Over all images the "
+            "loss never spikes, and the network is not damaged."
         )
     elif sum(whole):
-        verdict = "So the network itself gets worse at times; the diagnostics above say how it was then."
+        verdict = "The network itself gets worse at times; see the diagnostics above."
     else:
-        verdict = "So there is nothing to explain in these runs, or the diagnostics do not explain it."
+        verdict = "Either nothing in these runs needs an explanation, or the diagnostics do not give one."
     return [
         f"Spikes, rises of more than {100 * SPIKE:.0f} % from one epoch to the next, over {options.seeds} seeds at "
-        f"batch {options.batch_size[0]}: {counted}.",
-        f"From epoch 2 on, a step's loss and its gradient norm have correlation {np.mean(together):.2f} (mean over the "
-        f"seeds), and the ten steps after an epoch's worst batch {again:.2f} times the epoch's mean loss.",
+        f"batch size {options.batch_size[0]}: {counted}.",
+        f"From epoch 2 on, the correlation of a step's loss with its gradient norm is {np.mean(together):.2f} (mean "
+        f"over the seeds), and the ten steps after an epoch's worst batch have {again:.2f} times the epoch's mean "
+        "loss.",
         f"Dead hidden units: {100 * dead[:, -1].mean():.1f} % at the end, at most {100 * dead.max():.1f} % after any "
-        f"epoch. The largest weights grow at most {growth[0]:.2f} (hidden) and {growth[1]:.2f} times (output) in an "
-        "epoch.",
+        f"epoch. In one epoch the largest weight grows by a factor of at most {growth[0]:.2f} (hidden layer) and "
+        f"{growth[1]:.2f} (output layer).",
         verdict,
-        "The published batch size and number of epochs are unknown; --batch-size and --epochs set them.",
+        "The published batch size and number of epochs are unknown; change them with --batch-size and --epochs.",
     ]
 
 
 def _parser():
     parser = command.options(
         "mnist_sgd",
-        "Train 784-128-10 on MNIST by mini-batch gradient descent, weights drawn from normal(0.01); count the spikes "
-        "of its loss and look for what makes them; analyse its errors.",
+        "Train 784-128-10 on MNIST by mini-batch gradient descent from normal(0.01) weights, count the spikes of its "
+        "loss and look for their cause, and analyse its errors.",
         seeds=5,
         data=True,
     )
-    add = parser.add_argument
-    add("--learning-rate", type=float, default=0.1, metavar="RATE", help="per step")
-    add("--batch-size", type=int, nargs="+", default=[100, 128], metavar="N", help="the first one is analysed")
-    add("--epochs", type=int, default=10, metavar="N", help="of each run")
+    command.add_training_options(
+        parser, rule="gradient descent", learning_rate=0.1, batch_size=[100, 128], epochs=10, least_epochs=2
+    )
     return parser
 
 

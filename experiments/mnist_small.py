@@ -1,6 +1,6 @@
-"""The small network 784-32-10 on MNIST: sigmoid outputs against one-hot targets, and softmax beside them.
+"""784-32-10 on MNIST: do sigmoid outputs on one-hot targets do as well as softmax?
 
-Run: python -m experiments.mnist_small --help
+Takes TIME. Run: python -m experiments.mnist_small --help
 """
 
 from collections.abc import Sequence
@@ -33,13 +33,19 @@ def sigmoid_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
         outputs: logits, (..., classes).
         targets: integer labels, (...).
 
-    Returns: nats per output.
+    Returns:
+        Nats per output.
     """
     return jaxmlp.losses.binary_cross_entropy(outputs, _one_hot(outputs, targets))
 
 
 def sigmoid_squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
-    """Average the squared error of one sigmoid per class against one-hot targets; arguments as above."""
+    """Average the squared error of one sigmoid per class against one-hot targets.
+
+    Args:
+        outputs: logits, (..., classes).
+        targets: integer labels, (...).
+    """
     return jaxmlp.losses.mean_squared_error(jax.nn.sigmoid(outputs), _one_hot(outputs, targets))
 
 
@@ -93,35 +99,32 @@ def _verdict(last):
         statistics.ties_with_best(last) if len(next(iter(last.values()))) > 1 else (max(last, key=last.get), [])
     )
     if len(last[best]) == 1:
-        return f"{best} is ahead, but one seed says nothing of the difference."
-    told = (
-        f"cannot be told from {' and '.join(ties)}" if ties else "is ahead of the others beyond what the seeds explain"
+        return f"{best} is ahead, but one seed cannot show whether the difference is real."
+    verdict = (
+        f"is not significantly different from {' and '.join(ties)}" if ties else "is significantly above the others"
     )
-    return f"{best} has the highest mean and {told} (paired t tests, Holm's correction, 5 % level)."
+    return f"{best} has the highest mean and {verdict} (paired t tests, Holm's correction, 5 % level)."
 
 
 def _sums(found, network, dataset):
-    """What sigmoids lack: their ten probabilities need not add up to one."""
+    """Say how far the ten probabilities of the sigmoids are from adding up to one."""
     logits = network.apply(one(found["sigmoid, binary cross entropy"], 0).params, dataset.test[0])
     total = np.asarray(jnp.sum(jax.nn.sigmoid(logits), axis=-1))
     return (
         f"The ten sigmoid probabilities of seed 0 add up to {total.mean():.2f} on average over the test images, from "
-        f"{total.min():.2f} to {total.max():.2f}; softmax's always to 1. No figure was published for this network; the "
-        "optimizer, its rate and the batch size are our choice."
+        f"{total.min():.2f} to {total.max():.2f}; those of softmax always add up to 1. No figure was published for "
+        "this network; the optimizer, its learning rate and the batch size are our choice."
     )
 
 
 def _parser():
     parser = command.options(
         "mnist_small",
-        "Train 784-32-10 on MNIST with sigmoid outputs on one-hot targets and with softmax, from the same seeds.",
+        "Train 784-32-10 on MNIST with sigmoid outputs on one-hot targets, and with softmax from the same seeds.",
         seeds=5,
         data=True,
     )
-    add = parser.add_argument
-    add("--learning-rate", type=float, default=1e-3, metavar="RATE", help="of Adam, per step")
-    add("--batch-size", type=int, default=128, metavar="N", help="images per step")
-    add("--epochs", type=int, default=10, metavar="N", help="of each run")
+    command.add_training_options(parser, rule="Adam", learning_rate=1e-3, batch_size=128, epochs=10)
     return parser
 
 

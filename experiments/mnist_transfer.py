@@ -1,8 +1,8 @@
-"""Does what a network learnt on the digits 0 to 4 help it with 5 to 9, of which there are few examples?
+"""Does training on the digits 0 to 4 help a network with 5 to 9, of which there are few examples?
 
-A network is trained on the digits 0 to 4 and kept in a file. Networks for 5 to 9 then start from it, with the output
-layer replaced, in three ways: all layers trained, the hidden ones frozen, and, to compare with, from new weights.
-Run: python -m experiments.mnist_transfer --help
+A network is trained on the digits 0 to 4 and saved to a file. Networks for 5 to 9 then start from it with a new output
+layer, either with all layers trained or with the hidden layers frozen, beside networks with new weights.
+Takes TIME. Run: python -m experiments.mnist_transfer --help
 """
 
 from collections.abc import Sequence
@@ -32,19 +32,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def adam(learning_rate: Any) -> optax.GradientTransformation:
-    """Adam on every layer."""
+    """Build Adam for every layer."""
     return jaxmlp.optimizers.adam(learning_rate)
 
 
 def adam_on_last(learning_rate: Any) -> optax.GradientTransformation:
-    """Adam on the last layer; the others stay as they are."""
+    """Build Adam for the last layer; the others stay as they are."""
     rules: Any = {"train": jaxmlp.optimizers.adam(learning_rate), "keep": optax.set_to_zero()}
     hidden = len(LAYER_SIZES) - 2
     return optax.multi_transform(rules, ("keep",) * hidden + ("train",))
 
 
 def part_of(examples: Examples, classes: range) -> Examples:
-    """Return the examples of some classes, which are numbered from 0 anew."""
+    """Return the examples of some classes, with labels that start at 0."""
     x, y = examples
     chosen = np.isin(y, classes)
     return x[chosen], y[chosen] - classes.start
@@ -57,12 +57,8 @@ def _experiment(options, console):
     measure = jax.jit(jaxmlp.accuracy(network.apply))
     old_train, old_test = (part_of(part, range(5)) for part in (dataset.train, dataset.test))
     new_train, new_test = (part_of(part, range(5, 10)) for part in (dataset.train, dataset.test))
-    if not 5 <= min(options.examples) <= max(options.examples) <= len(new_train[1]):
-        raise ValueError(
-            f"--examples must be from 5, one of each digit, to {len(new_train[1])}, got {options.examples}"
-        )
-    if min(options.steps, options.epochs) < 1:
-        raise ValueError(f"--steps and --epochs must be at least 1, got {options.steps} and {options.epochs}")
+    if max(options.examples) > len(new_train[1]):
+        raise ValueError(f"--examples must be at most {len(new_train[1])}, got {max(options.examples)}")
     kept_file = options.output / "digits-0-to-4.safetensors"
     with command.progress(console, "epochs") as bar:
         bar.add_task("digits 0 to 4", total=None)
@@ -76,19 +72,18 @@ def _experiment(options, console):
             epochs=options.epochs,
             batch_size=128,
         )
-    options.output.mkdir(parents=True, exist_ok=True)
     jaxmlp.save(kept_file, first.params, {"digits": "0 to 4"})
     kept, _ = jaxmlp.load(kept_file, like=first.params)
 
     def from_kept(key):
-        return (*kept[:-1], network.init(key)[-1])  # the output layer starts anew
+        return (*kept[:-1], network.init(key)[-1])  # with a new output layer
 
     ways = {SCRATCH: (network.init, adam), TUNED: (from_kept, adam), FROZEN: (from_kept, adam_on_last)}
     accuracy: dict[str, dict[int, np.ndarray]] = {name: {} for name in ways}
     steps = {}
     for count in options.examples:
         few = _few(new_train, count)
-        # About as many steps for each number of examples, so that none is cut short.
+        # About the same number of steps for each number of examples, so that none is at a disadvantage.
         batch_size = min(BATCH_SIZE, count)
         epochs = max(1, round(options.steps / -(-count // batch_size)))
         steps[count] = epochs * -(-count // batch_size)
@@ -120,7 +115,7 @@ def _experiment(options, console):
 
 
 def _few(examples, count):
-    """The first count examples, as many of each class as can be."""
+    """The first count examples, of all classes as equally as possible."""
     x, y = examples
     rank = np.zeros(len(y), int)
     for label in np.unique(y):
@@ -135,30 +130,32 @@ def _notes(accuracy, old_accuracy, steps, kept_file):
         for name in (TUNED, FROZEN):
             gain = accuracy[name][count] - accuracy[SCRATCH][count]
             p_value = statistics.paired_p_value(accuracy[name][count], accuracy[SCRATCH][count])
-            told = "one seed" if np.isnan(p_value) else "told apart" if p_value < 0.05 else "not told apart"
-            gains.append(f"{count} examples, {name}: {gain.mean():+.2f} points ({told})")
+            verdict = "one seed" if np.isnan(p_value) else "significant" if p_value < 0.05 else "not significant"
+            gains.append(f"{count} examples, {name}: {gain.mean():+.2f} points ({verdict})")
     counted = ", ".join(f"{number} for {count} images" for count, number in steps.items())
     return [
-        f"The kept network gets {old_accuracy:.2f} % of the digits 0 to 4 right; its weights: {kept_file.name}.",
-        f"Against new weights, paired by seed (t test, 5 %): {'; '.join(gains)}.",
+        f"The saved network gets {old_accuracy:.2f} % of the digits 0 to 4 right; its weights: {kept_file.name}.",
+        f"Gain over new weights, paired by seed (t test, 5 %): {'; '.join(gains)}.",
         f"Steps of Adam ({LEARNING_RATE:g}) in each run, of at most {BATCH_SIZE} examples: {counted}. All seeds start "
-        "from one kept network and see one choice of images: the intervals are over new weights and order alone.",
+        "from one saved network and use the same images, so the intervals cover only new weights and the order of the "
+        "images.",
     ]
 
 
 def _parser():
     parser = command.options(
         "mnist_transfer",
-        "Train on the digits 0 to 4, keep the weights, and start networks for 5 to 9 from them: all layers trained, "
-        "or the hidden ones frozen, beside networks from new weights, by number of examples.",
+        "Train on the digits 0 to 4, save the weights, and start networks for 5 to 9 from them, with all layers "
+        "trained or the hidden layers frozen, beside networks with new weights, for several numbers of examples.",
         seeds=5,
         data=True,
     )
     add = parser.add_argument
     counts = [20, 100, 500, 2500]
-    add("--examples", type=int, nargs="+", default=counts, metavar="N", help="training images of 5 to 9, at least 5")
-    add("--steps", type=int, default=1500, metavar="N", help="of each run on 5 to 9")
-    add("--epochs", type=int, default=5, metavar="N", help="on the digits 0 to 4")
+    text = "training images of 5 to 9, at least 5; each number is tried"
+    add("--examples", type=int, nargs="+", default=counts, least=5, metavar="N", help=text)
+    add("--steps", type=int, default=1500, least=1, metavar="N", help="steps of each run on 5 to 9")
+    add("--epochs", type=int, default=5, least=1, metavar="N", help="passes over the digits 0 to 4")
     return parser
 
 

@@ -1,4 +1,7 @@
-"""Which optimizer, at which learning rate, is better, and is the difference real? Starts jaxmlp.comparison."""
+"""Which optimizer, at which learning rate, is better, and is the difference real?
+
+Starts jaxmlp.comparison. Run: python -m experiments.optimizers --help
+"""
 
 from experiments.common.command import start
 from jaxmlp.comparison.command import main

@@ -1,1 +1,1 @@
-"""What several commands share; no command of its own."""
+"""What several commands share: the frame of a command, runs over several seeds, pictures, and error analysis."""

@@ -1,7 +1,6 @@
-"""What the commands that reproduce a published system share: options, progress, the record and the last table."""
+"""The frame of the commands: their common options, the run of an experiment, its record and its tables."""
 
 import argparse
-import os
 import shlex
 import sys
 import tempfile
@@ -13,207 +12,247 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from jaxmlp import _files
 from jaxmlp.comparison import record, statistics
-from jaxmlp.comparison.compiled import keep_compiled
+from jaxmlp.comparison.console import Parser, add_data_options, guarded, left_after_interrupt, progress, start
 from jaxmlp.comparison.drawing import save
-from jaxmlp.datasets import DatasetUnavailableError
+
+__all__ = [
+    "Comparison",
+    "Outcome",
+    "add_training_options",
+    "options",
+    "progress",
+    "run",
+    "start",
+    "with_interval",
+]
 
 
 class Comparison(NamedTuple):
-    """One row of the last table: a published figure, and what was measured here."""
+    """One row of the last table: a published figure beside what was measured here."""
 
-    quantity: str  # with its unit, e.g. "test accuracy (%)"
-    published: str  # as it was published; "-" where nothing was
-    values: Any  # one per seed, (n,)
-    form: str = ".2f"  # how to write mean and interval
+    quantity: str
+    """With its unit, e.g. "test accuracy (%)"."""
+
+    published: str
+    """As it was published; "-" if nothing was."""
+
+    values: Any
+    """What was measured, one value per seed, (n,)."""
+
+    form: str = ".2f"
+    """Format of the mean and of the interval."""
 
 
 class Outcome(NamedTuple):
     """What an experiment found."""
 
-    results: Mapping[str, Any]  # goes into the record: nested mappings, arrays and plain values
-    comparisons: Sequence[Comparison]
-    notes: Sequence[str] = ()  # one line each, below the table
-    pictures: Mapping[str, Callable[[], Figure]] = {}  # file name without ending -> what draws it
-    tables: Sequence[Table] = ()  # printed before the last one
-    recorded: Callable[[], None] = lambda: None  # called once the record is on disk
+    results: Mapping[str, Any]
+    """Goes into the record: nested mappings, arrays and plain values."""
 
+    comparisons: Sequence[Comparison] = ()
+    """Rows of the last table. Without any there is no such table, and the results are fields of the record itself."""
 
-RUNS = "unfinished-runs"  # the folder of finished runs of a command that can go on with them
-_ANYWAY = {"seeds", "output", "data_dir", "mirror", "resume", "choose", "dataset"}  # these change no setting
+    notes: Sequence[str] = ()
+    """Printed below the tables, one line each."""
+
+    pictures: Mapping[str, Callable[[], Figure]] = {}
+    """File name without suffix -> what draws it."""
+
+    tables: Sequence[Table] = ()
+    """Printed before the last one."""
+
+    recorded: Callable[[], None] = lambda: None
+    """Called once the record is on disk."""
+
+    status: int = 0
+    """Exit status of the command."""
+
 
 Experiment = Callable[[argparse.Namespace, Console], Outcome]
 
+_NO_SETTINGS = {"seeds", "output", "data_dir", "mirror", "resume", "choose", "dataset"}
 
-def run(name: str, experiment: Experiment, parser: argparse.ArgumentParser, arguments: Sequence[str] | None) -> int:
-    """Run an experiment as a command: record, pictures and table; returns the exit status.
 
-    The record is written before anything is drawn, so that a run is never lost to a picture.
+def run(name: str, experiment: Experiment, parser: Parser, arguments: Sequence[str] | None) -> int:
+    """Run an experiment as a command, with its record, pictures and tables.
+
+    The record is written before anything is drawn, so that an error in a picture does not lose the run. An output
+    folder in which nothing was written is removed again.
 
     Args:
         name: of the module, e.g. "titanic".
-        experiment: (options, console) -> Outcome. A ValueError or OSError is told as one line, with exit status 2.
-        parser: as options makes it.
-        arguments: of the command line; None: sys.argv.
+        experiment: (options, console) -> Outcome. Its ValueErrors and OSErrors are reported in one line, with exit
+            status 2.
+        parser: as options builds it.
+        arguments: the words after the command's name; None: those of sys.argv.
+
+    Returns:
+        The exit status: that of the outcome, 2 after an error that the user can fix, 130 after Ctrl-C.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    options = parser.parse_args(words)
 
     def body(console):
-        if options.seeds < 1:
-            raise ValueError(f"--seeds must be at least 1, got {options.seeds}")
-        # What cannot be written is told before anything is trained.
-        made = not options.output.exists()
-        options.output.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=options.output):
-            pass
-        changed = _changed(parser, options)
+        given = parser.parse(words)
+        created = not given.output.exists()
+        given.output.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=given.output):
+            pass  # a folder that cannot be written to is reported before anything is trained
+        changed = _changed(parser, given)
         if changed:
-            console.print(f"Not the published settings: {changed}", highlight=False, soft_wrap=True)
+            console.print(f"Not the default settings: {changed}", highlight=False, soft_wrap=True)
         started = time.perf_counter()
         try:
-            outcome = experiment(options, console)
+            outcome = experiment(given, console)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(left_after_interrupt(given.output)) from None
         finally:
-            if made and not any(options.output.iterdir()):  # refused, or broken off before anything was kept
-                options.output.rmdir()
+            if created and not any(given.output.iterdir()):
+                given.output.rmdir()
         seconds = time.perf_counter() - started
         if changed:
-            outcome = outcome._replace(notes=[f"Not the published settings: {changed}.", *outcome.notes])
-        _write(name, f"python -m experiments.{name} {shlex.join(words)}".strip(), options, outcome, seconds, console)
-        return 0
+            outcome = outcome._replace(notes=[f"Not the default settings: {changed}.", *outcome.notes])
+        origin = record.provenance()
+        command = f"python -m experiments.{name} {shlex.join(words)}".strip()
+        record.write(given.output / "results.json", _fields(name, command, given, outcome, origin, seconds))
+        try:
+            outcome.recorded()
+            _write_and_print(name, given, outcome, origin, seconds, console)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("the record is written, but not every table and picture") from None
+        return outcome.status
 
-    def interrupted():
-        kept = any((options.output / RUNS).glob("*.npz"))
-        return "finished runs are kept; to go on: the same command with --resume" if kept else "no record was written"
-
-    return guarded(body, interrupted)
-
-
-def guarded(body: Callable[[Console], int], interrupted: Callable[[], str] = lambda: "no record was written") -> int:
-    """Call body with a console and return its exit status; tell what a user can mend in one line, with status 2.
-
-    interrupted says what is left of a run that the user broke off.
-    """
-    console, errors = Console(), Console(stderr=True)
-    if not console.is_terminal:  # a file or a pipe, which can take lines of any length
-        console = Console(width=120)
-    try:
-        return body(console)
-    # What a user can mend; anything else is a defect and shows its traceback.
-    except (ValueError, OSError) as error:
-        hint = "" if isinstance(error, ValueError | DatasetUnavailableError) else "; name another folder by --output"
-        errors.print(f"error: {error}{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
-        return 2
-    except KeyboardInterrupt:
-        errors.print(f"interrupted; {interrupted()}", style="yellow")
-        return 130
+    return guarded(body)
 
 
-def start(main: Callable[[], int]) -> None:
-    """Run main as the program, compiled programs kept in the user's cache, and leave with its exit status."""
-    keep_compiled()
-    status = main()
-    if status == 130:
-        # Runs that are under way in threads cannot be stopped, and leaving in the ordinary way would wait for them.
-        sys.stdout.flush()
-        os._exit(status)
-    sys.exit(status)
-
-
-def options(name: str, description: str, *, seeds: int, data: bool = False) -> argparse.ArgumentParser:
-    """Build the parser of a command, with the options that all have.
+def options(name: str, description: str, *, seeds: int | None = None, data: bool = False) -> Parser:
+    """Build the parser of a command, with the options that all commands have.
 
     Args:
         name: of the module.
         description: of the experiment, for --help.
-        seeds: the default of --seeds.
-        data: whether the command reads a data set from disk or the network: --data-dir and --mirror.
+        seeds: default of --seeds; None for a command without this option.
+        data: add --data-dir and --mirror, for a command that reads a data set from disk or the network.
     """
-    parser = argparse.ArgumentParser(
-        prog=f"python -m experiments.{name}",
-        description=description,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = Parser(f"python -m experiments.{name}", description)
     add = parser.add_argument
-    add("--seeds", type=int, default=seeds, metavar="N", help="runs, with the seeds 0 to N - 1")
+    if seeds is not None:
+        add("--seeds", type=int, default=seeds, least=1, metavar="N", help="number of runs, with the seeds 0 to N - 1")
     folder = Path("results") / name
-    add("--output", type=Path, default=folder, metavar="DIR", help="where to write record, table and pictures")
+    add("--output", type=Path, default=folder, metavar="DIR", help="output folder for record, tables and pictures")
     if data:
-        add("--data-dir", type=Path, metavar="DIR", help="where data sets lie, or are put; else $TFDS_DATA_DIR")
-        add("--mirror", metavar="URL", help="fetch missing data sets from here; else $JAXMLP_MIRROR")
+        add_data_options(parser)
     return parser
 
 
-def progress(console: Console, unit: str = "runs") -> Progress:
-    """Build a progress bar that shows what is done, how far it is, and how long it takes."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(unit))
-    shown = {"console": console, "transient": True, "disable": not console.is_terminal}
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), **shown)
+def add_training_options(
+    parser: Parser,
+    *,
+    rule: str,
+    learning_rate: float,
+    batch_size: int | Sequence[int],
+    epochs: int,
+    least_epochs: int = 1,
+) -> None:
+    """Add --learning-rate, --batch-size and --epochs with their defaults.
+
+    Args:
+        parser: of the command.
+        rule: name of the optimizer, for --help.
+        learning_rate: per step.
+        batch_size: examples per step; a sequence for a command that trains with several batch sizes.
+        epochs: passes over the training set.
+        least_epochs: the smallest number of epochs allowed.
+    """
+    add = parser.add_argument
+    text = f"learning rate of {rule}, per step"
+    add("--learning-rate", type=float, default=learning_rate, above=0, metavar="RATE", help=text)
+    sizes: dict[str, Any] = {"type": int, "default": batch_size, "least": 1, "metavar": "N"}
+    if isinstance(batch_size, int):
+        add("--batch-size", **sizes, help="examples per step")
+    else:
+        add("--batch-size", **sizes, nargs="+", help="examples per step, one or several sizes; the first is analysed")
+    add("--epochs", type=int, default=epochs, least=least_epochs, metavar="N", help="passes over the training set")
 
 
-def here(comparison: Comparison) -> str:
-    """Write what was measured: mean, 95 % interval and n."""
-    found = statistics.interval(comparison.values)
-    if found.n == 1 or not np.isfinite(found.half_width):
-        return f"{found.mean:{comparison.form}} (n = {found.n})"
-    return f"{found.mean:{comparison.form}} ± {found.half_width:{comparison.form}} (n = {found.n})"
+def with_interval(values: Any, form: str = ".2f", *, count: bool = True) -> str:
+    """Write a mean and its 95 % interval.
+
+    Args:
+        values: one per seed, (n,).
+        form: format of the mean and of the interval.
+        count: append n.
+    """
+    found = statistics.interval(values)
+    known = found.n > 1 and np.isfinite(found.half_width)
+    text = f"{found.mean:{form}}" + (f" ± {found.half_width:{form}}" if known else "")
+    return text + (f" (n = {found.n})" if count else "")
 
 
-def _changed(parser, options):
-    """The options that were given another value than the published one, as text."""
+def _changed(parser, given):
+    """The options whose values are not the defaults, as text."""
     found = []
-    for name, value in vars(options).items():
+    for name, value in vars(given).items():
         default = parser.get_default(name)
-        if name not in _ANYWAY and value != default and default is not None:
-            found.append(f"--{name.replace('_', '-')} {value} (published or ours: {default})")
+        if name not in _NO_SETTINGS and value != default and default is not None:
+            found.append(f"--{name.replace('_', '-')} {_text(value)} (default: {_text(default)})")
     return ", ".join(found)
 
 
-def _write(name, command, options, outcome, seconds, console):
-    origin = record.provenance()
-    compared = [
-        {"quantity": c.quantity, "published": c.published, "values": c.values} | statistics.interval(c.values)._asdict()
-        for c in outcome.comparisons
-    ]
-    results = {
-        "experiment": name,
-        "format": 1,
-        "command": command,
-        "options": vars(options),
-        "provenance": origin,
-        "seconds_in_all": seconds,
-        "comparisons": compared,
-        "notes": outcome.notes,
-        "results": outcome.results,
-    }
-    record.write(options.output / "results.json", results)
-    outcome.recorded()
-    _files.write(options.output / "table.md", _markdown(name, outcome))
+def _text(value):
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _fields(name, command, given, outcome, origin, seconds):
+    """The record."""
+    found: Mapping[str, Any] = outcome.results
+    if outcome.comparisons:
+        compared = [
+            {"quantity": c.quantity, "published": c.published, "values": c.values}
+            | statistics.interval(c.values)._asdict()
+            for c in outcome.comparisons
+        ]
+        found = {"options": vars(given), "comparisons": compared, "notes": outcome.notes, "results": outcome.results}
+    head = {"experiment": name, "format": 1, "command": command, "provenance": origin}
+    return {**head, "seconds_in_all": seconds, **found}
+
+
+def _write_and_print(name, given, outcome, origin, seconds, console):
+    """Tables and pictures, made from the outcome."""
+    if outcome.comparisons:
+        _files.write(given.output / "table.md", _markdown(name, outcome))
     for picture, draw in outcome.pictures.items():
-        save(draw(), options.output / f"{picture}.png")
+        save(draw(), given.output / f"{picture}.png")
     for table in outcome.tables:
         console.print(table)
-    table = Table("", "published", "here", title=f"{name}: published and measured")
-    for comparison in outcome.comparisons:
-        table.add_row(comparison.quantity, comparison.published, here(comparison))
-    console.print(table)
+    if outcome.comparisons:
+        console.print(_table(name, outcome))
     for note in outcome.notes:
         console.print(f"  {note}", highlight=False, soft_wrap=True, markup=False)
+    count = getattr(given, "seeds", 0)
+    seeds = f"±: 95 % interval over the seeds 0 to {count - 1}. " if count > 1 else "Seed 0 alone. " if count else ""
     versions = ", ".join(f"{package} {origin['versions'][package]}" for package in ("jaxmlp", "jax", "optax", "python"))
+    written = "Record, table and pictures" if outcome.comparisons else "Record and pictures"
     console.print(
-        f"  ±: 95 % interval over the seeds 0 to {options.seeds - 1}. {versions}; {origin['device']}, {origin['cpus']} "
-        f"CPUs; commit {origin['commit'] or 'unknown'}; {seconds:.0f} s in all.\n"
-        f"  Record, table and pictures: {options.output}",
+        f"  {seeds}{versions}; {origin['device']}, {origin['cpus']} CPUs; commit {origin['commit'] or 'unknown'}; "
+        f"{seconds:.0f} s in all.\n  {written}: {given.output}",
         highlight=False,
         soft_wrap=True,
+        markup=False,
     )
+
+
+def _table(name, outcome):
+    table = Table("", "published", "here", title=f"{name}: published and measured")
+    for row in outcome.comparisons:
+        table.add_row(row.quantity, row.published, with_interval(row.values, row.form))
+    return table
 
 
 def _markdown(name, outcome):
     lines = [f"| {name} | published | here |", "| :-- | --: | --: |"]
-    lines += [f"| {c.quantity} | {c.published} | {here(c)} |" for c in outcome.comparisons]
+    lines += [f"| {c.quantity} | {c.published} | {with_interval(c.values, c.form)} |" for c in outcome.comparisons]
     return "\n".join([*lines, "", *(f"- {note}" for note in outcome.notes), ""])

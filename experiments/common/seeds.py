@@ -1,4 +1,4 @@
-"""Runs of one setting that differ by their seed alone."""
+"""Runs of one setting that differ only by their seed."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,14 +27,18 @@ def train_seeds(
     """Train the seeds 0 to seeds - 1 side by side, with a progress bar.
 
     Args:
-        name: of the setting, for the bar.
-        console: for the bar.
-        loss_fn, init_fn, optimizer, train: as for jaxmlp.sweep.
+        name: of the setting, for the progress bar.
+        console: for the progress bar.
+        loss_fn: as for jaxmlp.sweep.
+        init_fn: as for jaxmlp.sweep.
+        optimizer: as for jaxmlp.sweep.
         learning_rate: per step, > 0.
-        seeds: runs, >= 1.
+        train: as for jaxmlp.sweep.
+        seeds: number of runs, >= 1.
         settings: further arguments of jaxmlp.sweep: epochs, batch_size, validation, ...
 
-    Returns: FitResult whose leaves have the leading axis (seeds,).
+    Returns:
+        FitResult whose leaves have the leading axis (seeds,).
     """
     keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
     with command.progress(console) as bar:

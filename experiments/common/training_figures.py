@@ -1,4 +1,4 @@
-"""Pictures of training runs over several seeds: losses, accuracy, and what the diagnostics say."""
+"""Pictures of training runs over several seeds: losses, accuracy and diagnostics."""
 
 import textwrap
 from collections.abc import Mapping
@@ -16,9 +16,10 @@ _STYLES = ("-", "--", "-.", ":")
 
 
 def losses(title: str, curves: Mapping[str, np.ndarray], accuracy: np.ndarray, *, part: str = "test") -> Figure:
-    """Draw loss curves, a line for each seed and the mean thick, and the accuracy beneath.
+    """Draw loss curves, thin lines for the seeds and a thick one for their mean, with the accuracy below.
 
     Args:
+        title: of the picture.
         curves: name -> (seeds, epochs), nats per example.
         accuracy: (seeds, epochs), fraction.
         part: of the data, on which the accuracy was measured.
@@ -36,9 +37,10 @@ def losses(title: str, curves: Mapping[str, np.ndarray], accuracy: np.ndarray, *
 
 
 def accuracies(title: str, curves: Mapping[str, np.ndarray]) -> Figure:
-    """Draw test accuracy by epoch, a line for each seed and the mean thick.
+    """Draw test accuracy by epoch, thin lines for the seeds and a thick one for their mean.
 
     Args:
+        title: of the picture.
         curves: name -> (seeds, epochs), fraction.
     """
     figure, (ax,) = new(1, (6.4, 4.2))
@@ -51,9 +53,10 @@ def accuracies(title: str, curves: Mapping[str, np.ndarray]) -> Figure:
 
 
 def by_examples(title: str, accuracy: Mapping[str, Mapping[int, np.ndarray]]) -> Figure:
-    """Draw test error by number of training examples: the mean of the seeds, and each of them.
+    """Draw test error by number of training examples: each seed, and their mean.
 
     Args:
+        title: of the picture.
         accuracy: way of training -> number of examples -> (seeds,) in percent.
     """
     figure, (ax,) = new(1, (6.4, 4.4))
@@ -72,9 +75,10 @@ def by_examples(title: str, accuracy: Mapping[str, Mapping[int, np.ndarray]]) ->
 
 
 def times(title: str, seconds: Mapping[str, Any]) -> Figure:
-    """Draw the seconds of each run of each system, the median as a bar.
+    """Draw the seconds of each run of each system, with a bar at the median.
 
     Args:
+        title: of the picture.
         seconds: system -> (runs,).
     """
     figure, (ax,) = new(1, (6.4, 1.2 + 0.5 * len(seconds)))
@@ -91,6 +95,7 @@ def diagnostics(title: str, history: Any) -> Figure:
     """Draw gradient norms, largest weights and dead units of each layer by epoch.
 
     Args:
+        title: of the picture.
         history: of several seeds, with the step metric gradient_norms (seeds, epochs, steps, layers) and the metrics
             largest_weights (seeds, epochs, layers) and dead_units (seeds, epochs, hidden layers).
     """

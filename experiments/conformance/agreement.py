@@ -1,4 +1,4 @@
-"""How far one library's updates are from another's, or from ours: what is given to both, and what is measured."""
+"""How far the updates of two programs are apart: the inputs that both are given, and what is measured."""
 
 import inspect
 import itertools
@@ -13,14 +13,18 @@ from experiments.conformance.peers import Peer, Rates
 
 Updates = dict[tuple[str, str], np.ndarray]  # (settings, what the rate does) -> (steps, inputs, 8)
 
-# The largest relative deviation at which two programs count as one function, by the precision of the library's.
-# float32: 1 - 0.999 is off by up to 3e-5 there, and its root by half of that.
 LIMITS = {"float64": 1e-12, "float32": 2e-5}
-FALL = 50  # steps after which one of the learning rates falls to a tenth
+"""Precision of the library -> the largest relative deviation at which two programs count as one function.
 
-# What the rules are given. "own defaults" leaves all to the library, but a momentum of 0, which is no momentum;
-# "the same" are one set for everybody, optax's but for an AdaGrad from 0, so that only the algebra differs; "unusual"
-# are far from all defaults, so that a number in the wrong place is an error of percents.
+In float32, 1 - 0.999 is off by up to 3e-5, and its root by half of that.
+"""
+
+FALL = 50
+"""Steps after which one of the learning rates falls to a tenth."""
+
+# "own defaults" are the library's, except for a momentum of 0, which is no momentum. "the same" is one set for all
+# libraries, optax's with an AdaGrad that starts from 0, so that only the algebra differs. "unusual" is far from all
+# defaults, so that a number in the wrong place is an error of several percent.
 SETTINGS = {
     "own defaults": {},
     "the same": {
@@ -43,9 +47,17 @@ SETTINGS = {
 
 
 def inputs(steps: int, seed: int) -> tuple[dict[str, np.ndarray], dict[str, Rates]]:
-    """Return the gradients of each input (steps, 8), by what they are, and the learning rates by what they do."""
+    """Return gradients and learning rates that show where rules differ.
+
+    Args:
+        steps: of each run, more than FALL.
+        seed: of the random ones.
+
+    Returns:
+        (gradients (steps, 8) by description, learning rates by what they do).
+    """
     rng = np.random.default_rng(seed)
-    powers = sorted(range(-8, 5), key=abs)  # 1 first: where several inputs show a difference equally, it is named
+    powers = sorted(range(-8, 5), key=abs)  # 1 first, so that it is named if several inputs show the same difference
     grads = {f"g = {10.0**power:g}": np.full((steps, 8), 10.0**power) for power in powers}
     grads["g = 1, then 0.1"] = np.where(np.arange(steps)[:, None] < 1, 1.0, 0.1) * np.ones((1, 8))
     grads["g = 100, then 1"] = np.where(np.arange(steps)[:, None] < 1, 100.0, 1.0) * np.ones((1, 8))
@@ -58,10 +70,10 @@ def inputs(steps: int, seed: int) -> tuple[dict[str, np.ndarray], dict[str, Rate
 
 
 def settings_of(peer: Peer, rule: str, which: str) -> dict[str, float]:
-    """Return those settings that the library has, by our names; none where its own are meant."""
+    """Return those of the settings that the library has, by our names; none for its own defaults."""
     parameters = inspect.signature(getattr(peer.module, rule)).parameters
     if which == "own defaults":
-        # PyTorch's and Keras's default is 0, and optax has none: without momentum there is nothing to compare.
+        # PyTorch's and Keras's default is 0 and optax has none; without momentum there is nothing to compare.
         return {"momentum": 0.9} if "momentum" in parameters and peer.name != "scikit-learn" else {}
     return {name: value for name, value in SETTINGS[which].get(rule, {}).items() if name in parameters}
 
@@ -78,28 +90,39 @@ def replay(optimizer, grads):
 
 
 def deviation(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Return max|ours - theirs| / max|theirs| of each step and input, (steps, inputs); NaN counts as infinite."""
+    """Return the relative deviation of each step and input, (steps, inputs); NaN counts as infinite.
+
+        max|ours - theirs| / max|theirs|
+
+    Args:
+        ours: updates (steps, inputs, n).
+        theirs: updates (steps, inputs, n).
+    """
     error, size = np.abs(ours - theirs).max(axis=2), np.abs(theirs).max(axis=2)
     relative = np.divide(error, size, out=np.where(error == 0, 0.0, np.inf), where=size > 0)
     return np.where(np.isnan(relative), np.inf, relative)
 
 
 def drift(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Return how many times the smaller of two updates the larger one is, (steps, inputs); 1 where both are 0."""
+    """Return the ratio of the larger of two updates to the smaller, (steps, inputs); 1 if both are 0."""
     sizes = np.abs(np.stack([a, b])).max(axis=3)
     low, high = sizes.min(axis=0), sizes.max(axis=0)
     return np.divide(high, low, out=np.where(high == low, 1.0, np.inf), where=low > 0)
 
 
 def missing(peer: Peer, rule: str) -> str | None:
-    """Say why there is nothing to compare, or None."""
+    """Return why there is nothing to compare; None if there is."""
     return peer.missing or (None if rule in peer.rules else "has no such rule")
 
 
 def compare(
     peer: Peer, rule: str, grads: dict[str, np.ndarray], rates: dict[str, Rates]
 ) -> tuple[dict[str, Any], Updates]:
-    """Compare one rule with one library's under all settings and rates; return the worst, and the library's updates."""
+    """Compare one rule with one library's under all settings and learning rates.
+
+    Returns:
+        (the worst deviation and where it occurs, the library's updates).
+    """
     stacked = np.stack(list(grads.values()), axis=1)
     worst: dict[str, Any] = {"deviation": -1.0}
     theirs = {}
@@ -123,11 +146,17 @@ def _lookup(rates, count):
 def drifts(
     rule: str, chosen: dict[str, Peer], theirs: dict[tuple[str, str], Updates], names: list[str]
 ) -> dict[str, Any]:
-    """Tell how far each pair of libraries is apart, with the library's own defaults and with the same settings.
+    """Measure how far each pair of libraries is apart, with their own defaults and with the same settings.
 
-    Over all steps: "deviation", the largest relative difference, sign included, of any input and learning rate; and
-    "times", the largest ratio of sizes on the inputs in words, whose rates are constant or fall once: at random ones it
-    would be an accident of the draw. What is shown with it is, of equals to a millionth, the plainest and earliest.
+    "deviation" is the largest relative difference, sign included, over all steps, inputs and learning rates. "times" is
+    the largest ratio of sizes where neither the input nor the learning rate is random; on random ones it would depend
+    on the draw. The input and step reported with it are the simplest and earliest of those within a millionth.
+
+    Args:
+        rule: a name in RULES.
+        chosen: libraries by short name.
+        theirs: (rule, library) -> its updates, as compare returns them.
+        names: of the inputs, in their order.
     """
     found = {}
     probes = [row for row, name in enumerate(names) if name.startswith("g =")]

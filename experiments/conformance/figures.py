@@ -1,4 +1,4 @@
-"""Pictures of the rules themselves, made from saved records: who agrees with whom, and paths on landscapes."""
+"""The picture of the comparison with other libraries, and its numbers as text."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _BLANK = "#e6e6e6"
 
 
 def cell_text(cell: Mapping[str, Any]) -> str:
-    """Say what the matrix says of one rule and library."""
+    """Write one cell of the matrix: the deviation of one rule from one library, or why there is none."""
     if "missing" in cell:
         return "-" if cell["missing"] == "has no such rule" else cell["missing"].split(":")[0]
     text = f"{cell['deviation']:.1e}" if cell["deviation"] else "0" if cell["deviation"] == 0 else "not finite"
@@ -22,7 +22,7 @@ def cell_text(cell: Mapping[str, Any]) -> str:
 
 
 def times_text(entry: Mapping[str, Any]) -> str:
-    """Say how far two libraries are apart: same, +3.1e-06, 306 x, or "2 apart" where signs differ and sizes do not."""
+    """Write how far two libraries are apart: same, +3.1e-06, 306 x, or "2 apart" if only the signs differ."""
     if entry["times"] is None:
         return "inf"
     if entry["deviation"] is not None and entry["deviation"] < 1e-12:
@@ -34,7 +34,7 @@ def times_text(entry: Mapping[str, Any]) -> str:
 
 
 def matrix(results: Mapping[str, Any]) -> Figure:
-    """Draw how far our rules are from the libraries', and the libraries' from each other."""
+    """Draw how far our rules deviate from the libraries', and the libraries' from each other."""
     libraries, rules = results["libraries"], list(results["matrix"])
     pairs = list(results["drift"][rules[0]])
     names = {short: entry["name"] for short, entry in libraries.items()}
@@ -69,7 +69,7 @@ def _number(value):
 
 
 def _visible(values, low):
-    """An exact agreement, 0, has no logarithm: it is drawn as the smallest."""
+    """Raise exact agreement, 0, which has no logarithm, to the lowest value drawn."""
     return np.where(np.isnan(values), np.nan, np.maximum(values, low))
 
 

@@ -1,14 +1,14 @@
-"""The optimizers of other libraries behind one function: gradients in, updates out, as the library itself computes.
+"""The optimizers of other libraries behind one function: gradients in, updates out, as the library computes them.
 
-Nothing here is ours but the harness. A library that is not installed, or that cannot be used, says so in place of
-numbers. All compute in float64: run inside jax.enable_x64(True).
+A library that is not installed or cannot be used gives the reason instead of numbers. Everything is computed in
+float64: call these functions inside jax.enable_x64(True).
 """
 
 import functools
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -21,24 +21,39 @@ from sklearn.neural_network import _stochastic_optimizers
 import jaxmlp
 
 RULES = tuple(jaxmlp.optimizers.OPTIMIZERS)
+NAMES = ("optax", "torch", "keras", "sklearn")
 
-Rates = float | np.ndarray  # the learning rate of all steps, or of each
+Rates = float | np.ndarray  # one learning rate for all steps, or one for each
 Run = Callable[[str, np.ndarray, Rates, Mapping[str, float]], np.ndarray]
 
 
 class Peer(NamedTuple):
     """A library, and how to run its rules."""
 
-    name: str  # as people write it
-    module: ModuleType  # where jaxmlp has its rules, as that library means them
-    rules: tuple[str, ...]  # those of RULES that it has
-    version: str | None  # None where it is not installed
-    missing: str | None  # why there is nothing to run, None where there is
-    run: Run  # (rule, gradients (steps, ...), rates, settings by our names; absent: its own) -> updates like gradients
+    name: str
+    """As people write it."""
+
+    module: ModuleType
+    """Our rules as this library defines them."""
+
+    rules: tuple[str, ...]
+    """Those of RULES that it has."""
+
+    version: str | None
+    """None if it is not installed."""
+
+    missing: str | None
+    """Why it cannot be run; None if it can."""
+
+    run: Run
+    """(rule, gradients (steps, ...), rates, settings by our names) -> updates, shaped like the gradients.
+
+    A setting that is left out has the library's own default.
+    """
 
 
-def peers() -> dict[str, Peer]:
-    """Return every library by its short name, whether or not it is installed."""
+def peers(names: Sequence[str] = NAMES) -> dict[str, Peer]:
+    """Return libraries by their short names, whether or not they are installed."""
     dialects = jaxmlp.dialects
     known = {
         "optax": ("optax", jaxmlp.optimizers, RULES, _run_optax),
@@ -47,22 +62,23 @@ def peers() -> dict[str, Peer]:
         "sklearn": ("scikit-learn", dialects.sklearn, ("sgd", "momentum", "nesterov", "adam"), _run_sklearn),
     }
     found = {}
-    for short, (name, module, rules, run) in known.items():
+    for short in dict.fromkeys(names):
+        name, module, rules, run = known[short]
         version, missing = _installed(short, "scikit-learn" if short == "sklearn" else short)
         found[short] = Peer(name, module, rules, version, missing, run)
     return found
 
 
 def _installed(module, distribution):
-    """Return a module's version, and why it cannot be used, if so: found out by importing it."""
+    """Return a module's version and None, or None and why it cannot be used; imports it to find out."""
     if importlib.util.find_spec(module) is None:
         return None, "not installed"
-    # Keras chooses its backend while it is imported; never TensorFlow.
+    # Keras chooses its backend during its import; never TensorFlow.
     os.environ["KERAS_BACKEND"] = "jax"
     try:
         importlib.import_module(module)
         return importlib.metadata.version(distribution), None
-    except Exception as error:  # whatever a broken installation raises: it is reported, and the others go on
+    except Exception as error:  # whatever a broken installation raises is reported; the other libraries still run
         return None, f"cannot be imported: {type(error).__name__}: {error}"
 
 

@@ -1,11 +1,7 @@
 """The experiment and its command line."""
 
-import argparse
-import shlex
-import sys
-import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -15,26 +11,40 @@ from rich.table import Table
 
 import jaxmlp
 from experiments.common import command
+from experiments.common.command import Outcome
 from experiments.landscapes import figures
-from jaxmlp.comparison import drawing, record
+from jaxmlp.comparison import record
 from jaxmlp.comparison.store import save_arrays
 from jaxmlp.optimizers import OPTIMIZERS
 
 RULES = tuple(OPTIMIZERS)
-TARGET = 1e-6  # above the minimum, which is 0 on every surface
-# For so many steps a path must stay there: RMSProp's chatters, and passes through the target by chance. Not for ever:
-# Adam's leaves again, much later, when its nu has decayed to nothing.
+PATHS = "paths.npz"
+
+TARGET = 1e-6
+"""Height that counts as the minimum, which is 0 on every surface."""
+
 HOLD = 100
-LEARNING_RATES = 10 ** (np.arange(-40, 5) / 8)  # 1e-5 to 3.2, eight to a factor of ten
+"""Steps for which a path must stay below TARGET: RMSProp's oscillates and passes through it by chance. Not for ever:
+Adam's leaves again much later, when its nu has decayed to almost nothing."""
+
+LEARNING_RATES = 10 ** (np.arange(-40, 5) / 8)
+"""From 1e-5 to 3.2, eight for each factor of ten."""
 
 
 class Landscape(NamedTuple):
-    """A surface over two parameters, its minimum 0."""
+    """A surface over two parameters whose minimum is 0."""
 
     equation: str
-    surface: Callable[[Any, Any], Any]  # (x, y), numbers or arrays -> height
+    """As text."""
+
+    surface: Callable[[Any, Any], Any]
+    """(x, y), numbers or arrays -> height."""
+
     start: tuple[float, float]
+    """Where every path starts."""
+
     minima: tuple[tuple[float, float], ...]
+    """Where the height is 0."""
 
 
 LANDSCAPES = {
@@ -67,18 +77,15 @@ LANDSCAPES = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(words)
-
-    def body(console):
-        _run(options, words, console)
-        return 0
-
-    return command.guarded(body)
+    return command.run("landscapes", _experiment, _parser(), arguments)
 
 
 def descend(landscape: Landscape, rule: str, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Follow a rule with every learning rate of the grid; return paths (rates, steps + 1, 2) and heights there."""
+    """Follow a rule with every learning rate of the grid.
+
+    Returns:
+        (paths (rates, steps + 1, 2), heights along them (rates, steps + 1)).
+    """
 
     def height(point):
         return landscape.surface(point[0], point[1])
@@ -103,9 +110,12 @@ def descend(landscape: Landscape, rule: str, steps: int) -> tuple[np.ndarray, np
 
 
 def arrivals(heights: np.ndarray) -> np.ndarray:
-    """Return after how many steps each row comes within TARGET for at least HOLD steps; -1 where it does not.
+    """Return the number of steps after which each row stays within TARGET for at least HOLD steps; -1 for never.
 
-    The last HOLD steps only show whether what has arrived stays: nothing arrives in them.
+    The last HOLD steps only show whether a path stays; no path arrives in them.
+
+    Args:
+        heights: (rates, steps + 1).
     """
     within = heights <= TARGET  # False for NaN
     so_far = np.cumsum(within, axis=1)
@@ -114,9 +124,9 @@ def arrivals(heights: np.ndarray) -> np.ndarray:
 
 
 def best(heights: np.ndarray) -> tuple[int, int | None]:
-    """Return the row that arrives soonest, and after how many steps; of equals, the smallest rate.
+    """Return the row that arrives soonest and its number of steps; ties go to the smallest learning rate.
 
-    Where none arrives, the row that is lowest before the last HOLD steps, and None.
+    If no row arrives, return the row that is lowest before the last HOLD steps, and None.
     """
     steps = arrivals(heights)
     if np.any(steps >= 0):
@@ -127,18 +137,14 @@ def best(heights: np.ndarray) -> tuple[int, int | None]:
     return int(np.argmin(last)), None
 
 
-def _run(options, words, console):
-    started = time.perf_counter()
-    if options.steps < 1:
-        raise ValueError(f"--steps must be at least 1, got {options.steps}")
-    options.output.mkdir(parents=True, exist_ok=True)
+def _experiment(options, console):
     runs: dict[str, Any] = {name: {} for name in LANDSCAPES}
     arrays = {}
-    with command.progress(console, "runs") as progress:
-        bar = progress.add_task("", total=len(LANDSCAPES) * len(RULES))
+    with command.progress(console) as bar:
+        task = bar.add_task("", total=len(LANDSCAPES) * len(RULES))
         for name, landscape in LANDSCAPES.items():
             for rule in RULES:
-                progress.update(bar, description=f"{rule} on {name}")
+                bar.update(task, description=f"{rule} on {name}")
                 paths, heights = descend(landscape, rule, options.steps + HOLD)
                 row, steps = best(heights)
                 end = options.steps if steps is None else steps
@@ -150,44 +156,36 @@ def _run(options, words, console):
                     "rates_that_arrive": int((arrivals(heights) >= 0).sum()),
                     "at_end_of_grid": steps is not None and row in (0, len(LEARNING_RATES) - 1),
                 }
-                progress.advance(bar)
+                bar.advance(task)
     results = {
-        "experiment": "landscapes",
-        "format": 1,
-        "command": "python -m experiments.landscapes " + shlex.join(words),
-        "provenance": record.provenance(),
         "target": TARGET,
         "hold_steps": HOLD,
         "learning_rates": LEARNING_RATES,
         "most_steps": options.steps,
-        "paths": "paths.npz",
+        "paths": PATHS,
         "landscapes": {
             name: {"equation": entry.equation, "start": entry.start, "minima": entry.minima, "runs": runs[name]}
             for name, entry in LANDSCAPES.items()
         },
-        "seconds_in_all": time.perf_counter() - started,
     }
-    save_arrays(options.output / "paths.npz", arrays)
-    record.write(options.output / "results.json", results)
-    for name, landscape in LANDSCAPES.items():
-        paths = {rule: arrays[f"{name}/{rule}"] for rule in RULES}
-        figure = figures.landscape(name, landscape.surface, record.plain(results), paths)
-        drawing.save(figure, options.output / f"{name}.png")
-    console.print(_table(results))
-    origin = results["provenance"]
-    console.print(
-        f"  One start each, nothing random, float64; best of {len(LEARNING_RATES)} learning rates from "
-        f"{LEARNING_RATES[0]:g} to {LEARNING_RATES[-1]:g}, at most {options.steps} steps, and {HOLD} more to stay. "
-        f"jax {origin['versions']['jax']}; {origin['device']}; commit {origin['commit'] or 'unknown'}; "
-        f"{results['seconds_in_all']:.0f} s in all.\n  Record, paths and pictures: {options.output}",
-        highlight=False,
-        soft_wrap=True,
+    save_arrays(options.output / PATHS, arrays)
+    drawn = record.plain(results)
+    pictures = {
+        name: partial(figures.paths, name, landscape.surface, drawn, {rule: arrays[f"{name}/{rule}"] for rule in RULES})
+        for name, landscape in LANDSCAPES.items()
+    }
+    note = (
+        f"One start each, nothing random, float64; best of {len(LEARNING_RATES)} learning rates from "
+        f"{LEARNING_RATES[0]:g} to {LEARNING_RATES[-1]:g}; at most {options.steps} steps, and {HOLD} more to stay."
     )
+    return Outcome(results, notes=[note], pictures=pictures, tables=[_table(results)])
 
 
 def _table(results):
     landscapes = results["landscapes"]
-    title = f"Steps until within {TARGET:g} of the minimum for {HOLD} steps (learning rate; rates that arrive)"
+    title = (
+        f"Steps until within {TARGET:g} of the minimum for {HOLD} steps (learning rate; number of rates that arrive)"
+    )
     table = Table("optimizer", *landscapes, title=title)
     for rule in RULES:
         table.add_row(rule, *(_cell(entry["runs"][rule]) for entry in landscapes.values()))
@@ -201,24 +199,11 @@ def _cell(run):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.landscapes",
-        description="Follow every optimizer over four surfaces of two parameters from one start, unclipped, at the "
-        "best learning rate of a grid. Prints the steps each takes to the minimum; draws the paths.",
+    parser = command.options(
+        "landscapes",
+        "Follow every optimizer over four surfaces of two parameters from one start, without clipping, at the best "
+        "learning rate of a grid. Prints the number of steps to the minimum and draws the paths.",
     )
-    add = parser.add_argument
-    add(
-        "--steps",
-        type=int,
-        default=20_000,
-        metavar="N",
-        help=f"most steps to arrive in (default 20000); {HOLD} more show who stays",
-    )
-    add(
-        "--output",
-        type=Path,
-        default=Path("results") / "landscapes",
-        metavar="DIR",
-        help="where to write record, paths and pictures (default results/landscapes)",
-    )
+    text = f"most steps to the minimum; {HOLD} more show whether a path stays there"
+    parser.add_argument("--steps", type=int, default=20_000, least=1, metavar="N", help=text)
     return parser

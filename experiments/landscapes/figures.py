@@ -10,18 +10,25 @@ from matplotlib.figure import Figure
 from jaxmlp.comparison.drawing import LOOKS
 
 
-def landscape(name: str, surface: Any, results: Mapping[str, Any], paths: Mapping[str, np.ndarray]) -> Figure:
-    """Draw every optimizer's path over a surface, whole, and the height along it by step."""
+def paths(name: str, surface: Any, results: Mapping[str, Any], by_rule: Mapping[str, np.ndarray]) -> Figure:
+    """Draw every optimizer's whole path over a surface, and the height along it by step.
+
+    Args:
+        name: of the surface.
+        surface: (x, y) -> height.
+        results: of the experiment, as plain values.
+        by_rule: path of each rule, (steps + 1, 2).
+    """
     entry = results["landscapes"][name]
     figure, (left, right) = plt.subplots(1, 2, figsize=(12.5, 5.2), width_ratios=[1.15, 1], layout="constrained")
-    points = np.concatenate([*paths.values(), np.array(entry["minima"])])
+    points = np.concatenate([*by_rule.values(), np.array(entry["minima"])])
     low, high = points.min(axis=0), points.max(axis=0)
     margin = 0.08 * np.maximum(high - low, 1e-3)
     x, y = (np.linspace(a, b, 400) for a, b in zip(low - margin, high + margin, strict=True))
     heights = surface(*np.meshgrid(x, y))
     levels = np.geomspace(max(heights.min(), 1e-3), heights.max(), 16)
     left.contour(x, y, heights, levels=levels, colors="#999999", linewidths=0.6)
-    for rule, path in paths.items():
+    for rule, path in by_rule.items():
         look, run = LOOKS[rule], entry["runs"][rule]
         steps = "never" if run["steps"] is None else f"{run['steps']:,} steps"
         style = {"color": look["color"], "linestyle": look["linestyle"], "linewidth": 1.4}

@@ -1,4 +1,4 @@
-"""A straight line by descent: its loss surface in closed form, and the path of every rule over it."""
+"""Fitting a line by descent: the loss surface in closed form, and the path of every rule over it."""
 
 import functools
 from collections.abc import Sequence
@@ -12,35 +12,51 @@ import scipy.optimize
 import jaxmlp
 from jaxmlp.data import moments, standardise
 
-TARGET = 0.01  # a path has arrived when it stays within 1 % above the least-squares loss
+TARGET = 0.01
+"""A path has arrived when its loss stays within 1 % of the least-squares loss."""
 
 
 class Problem(NamedTuple):
-    """The data of one seed, in float64, and what is known of its mean squared error in closed form."""
+    """The data of one seed in float64, and its mean squared error in closed form."""
 
-    x: np.ndarray  # (n, 1), raw or standardised
-    y: np.ndarray  # (n,)
-    scale: tuple[float, float]  # (mean, deviation) that x was standardised with; (0, 1) where it is raw
-    optimum: np.ndarray  # (2,) least squares: slope and intercept in the units of x
-    least: float  # the loss there, squared units of y
-    hessian: np.ndarray  # (2, 2), the same everywhere
+    x: np.ndarray
+    """Raw or standardised, (n, 1)."""
+
+    y: np.ndarray
+    """Targets, (n,)."""
+
+    scale: tuple[float, float]
+    """Mean and deviation with which x was standardised; (0, 1) if it is raw."""
+
+    optimum: np.ndarray
+    """Least squares: slope and intercept in the units of x, (2,)."""
+
+    least: float
+    """The loss at the optimum, squared units of y."""
+
+    hessian: np.ndarray
+    """Of the loss, the same everywhere, (2, 2)."""
 
 
 class Descent(NamedTuple):
-    """Paths of one rule with every rate of the grid on every seed."""
+    """Paths of one rule with every learning rate of the grid on every seed."""
 
-    paths: np.ndarray  # (rates, seeds, steps + 1, 2): w and b in the units of x
-    losses: np.ndarray  # (rates, seeds, steps + 1)
+    paths: np.ndarray
+    """w and b in the units of x, (rates, seeds, steps + 1, 2)."""
+
+    losses: np.ndarray
+    """Mean squared error along them, (rates, seeds, steps + 1)."""
 
 
 def problem(x: np.ndarray, y: np.ndarray, inputs: str = "raw") -> Problem:
     """Fit the least-squares line and measure the loss surface around it.
 
-    loss(w, b) = 1/n sum (w x_i + b - y_i)^2
-    Hessian = 2/n [[sum x^2, sum x], [sum x, n]]
+        loss(w, b) = 1/n sum (w x_i + b - y_i)^2
+        Hessian = 2/n [[sum x^2, sum x], [sum x, n]]
 
     Args:
-        x: (n, 1). y: (n,).
+        x: inputs, (n, 1).
+        y: targets, (n,).
         inputs: "raw", or "standardised" for (x - mean) / deviation.
     """
     x, y, scale = np.asarray(x, float), np.asarray(y, float), (0.0, 1.0)
@@ -53,27 +69,27 @@ def problem(x: np.ndarray, y: np.ndarray, inputs: str = "raw") -> Problem:
 
 
 def condition_number(hessian: np.ndarray) -> float:
-    """Return the largest eigenvalue by the smallest; gradient descent takes steps in proportion to it."""
+    """Return the largest eigenvalue divided by the smallest; gradient descent needs steps in proportion to it."""
     low, high = np.linalg.eigvalsh(hessian)
     return float(high / low)
 
 
 def raw_line(point: np.ndarray, scale: tuple[float, float]) -> np.ndarray:
-    """Return slope and intercept in units of the raw x for points (..., 2) in units of the standardised one."""
+    """Return slope and intercept in units of the raw x, for points (..., 2) in units of the standardised x."""
     mean, deviation = scale
     slope = point[..., 0] / deviation
     return np.stack([slope, point[..., 1] - slope * mean], axis=-1)
 
 
 def descend(rule: str, problems: Sequence[Problem], rates: np.ndarray, steps: int) -> Descent:
-    """Follow a rule from (0, 0), batch descent on all examples, with every rate on every problem."""
+    """Follow a rule from (0, 0) by batch descent, with every learning rate on every problem."""
     with jax.enable_x64(True):
         x, y = (jnp.asarray(np.stack(parts)) for parts in zip(*((p.x, p.y) for p in problems), strict=True))
         return Descent(*map(np.asarray, _paths(x, y, jnp.asarray(rates), rule=rule, steps=steps)))
 
 
 def closed_form(found: Problem, learning_rate: float, steps: int) -> np.ndarray:
-    """Return where gradient descent is after so many steps from (0, 0): (2,).
+    """Return where gradient descent from (0, 0) is after a number of steps, (2,).
 
     point_t = optimum - (1 - learning_rate * Hessian)^t optimum
     """
@@ -83,9 +99,10 @@ def closed_form(found: Problem, learning_rate: float, steps: int) -> np.ndarray:
 
 
 def implied_rate(problems: Sequence[Problem], intercept: float, steps: int) -> float | None:
-    """Return the learning rate with which gradient descent has that intercept after so many steps, mean over problems.
+    """Return the learning rate with which gradient descent has this intercept after these steps, mean over problems.
 
-    None where no stable rate has.
+    Returns:
+        The learning rate; None if no stable one gives the intercept.
     """
     highest = 1 / max(np.linalg.eigvalsh(found.hessian)[-1] for found in problems)
 
@@ -99,10 +116,10 @@ def implied_rate(problems: Sequence[Problem], intercept: float, steps: int) -> f
 
 
 def arrivals(rule: str, found: Problem, rates: np.ndarray, most_steps: int) -> np.ndarray:
-    """Return after how many steps each rate comes within TARGET above the least-squares loss, to stay; -1 for never.
+    """Return the number of steps after which each rate stays within TARGET of the least-squares loss; -1 for never.
 
-    To stay: until most_steps are over. The surface is the same parabola as the loss, written by its Hessian: without
-    the examples, thousands of steps take a second.
+    A path stays if it does until most_steps. The loss is written by its Hessian, without the examples, so that
+    thousands of steps take a second.
     """
     with jax.enable_x64(True):
         arguments = (found.optimum, found.least, found.hessian, rates)
@@ -111,9 +128,11 @@ def arrivals(rule: str, found: Problem, rates: np.ndarray, most_steps: int) -> n
 
 
 def steps_along_slow_direction(found: Problem) -> float:
-    """The steps that gradient descent at rate 1 / (largest eigenvalue) needs to come within TARGET.
+    """Return the steps that gradient descent with rate 1 / (largest eigenvalue) needs to come within TARGET.
 
-    The fast direction is done after one step; of the rest, gap_t = (1 - low / high)^(2 t) gap_0.
+    The fast direction takes one step. What remains falls as
+
+        gap_t = (1 - low / high)^(2 t) gap_0
     """
     (low, high), vectors = np.linalg.eigh(found.hessian)
     gap = low * (vectors[:, 0] @ found.optimum) ** 2 / 2 / found.least
@@ -133,7 +152,7 @@ def _paths(x, y, rates, *, rule, steps):
             params, state = carry
             loss, grads = jax.value_and_grad(loss_fn)(params, x, y)
             updates, state = optimizer.update(grads, state, params)
-            # Of the point before the step: one more step than asked for gives the last one's loss.
+            # The loss is that of the point before the step: one step more gives the last point's.
             return (jaxmlp.apply_updates(params, updates), state), (jnp.append(params[0].w, params[0].b), loss)
 
         return jax.lax.scan(step, (params, optimizer.init(params)), length=steps + 1)[1]

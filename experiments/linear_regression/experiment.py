@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from experiments.common.command import Comparison, Outcome, here, options, progress, run
+from experiments.common import command
+from experiments.common.command import Comparison, Outcome
 from experiments.linear_regression import figures
 from experiments.linear_regression.descent import (
     TARGET,
@@ -23,30 +24,29 @@ from jaxmlp.datasets import noisy_line
 from jaxmlp.optimizers import OPTIMIZERS
 
 RULES = tuple(OPTIMIZERS)
-NAME = "linear_regression"
 PUBLISHED = (1933.30, 10.81)  # slope and intercept
-RATES = 10 ** (np.arange(-64, 49) / 8)  # 1e-8 to 1e6, eight to a factor of ten
-# A rate is judged by its worst loss of so many last steps: by the very last alone, one that swings wildly about the
-# line would win where it happens to pass it.
+RATES = 10 ** (np.arange(-64, 49) / 8)  # from 1e-8 to 1e6, eight for each factor of ten
+
 SETTLED = 10
+"""A learning rate is judged by its worst loss in this many last steps. By the very last step alone, one that oscillates
+wildly about the line could win by chance."""
+
 INPUTS = ("raw", "standardised")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    return run(NAME, _experiment, _parser(), arguments)
+    return command.run("linear_regression", _experiment, _parser(), arguments)
 
 
 def _experiment(options, console):
-    if options.steps < 1:
-        raise ValueError(f"--steps must be at least 1, got {options.steps}")
     if options.most_steps < options.steps:
         raise ValueError(f"--most-steps must be at least --steps {options.steps}, got {options.most_steps}")
     lines = [noisy_line(seed).train for seed in range(options.seeds)]
     problems = {inputs: [problem(*line, inputs) for line in lines] for inputs in INPUTS}
     found: dict[str, dict[str, Any]] = {inputs: {} for inputs in INPUTS}
     paths: dict[str, dict[str, np.ndarray]] = {inputs: {} for inputs in INPUTS}
-    with progress(console) as bar:
+    with command.progress(console) as bar:
         task = bar.add_task("", total=len(INPUTS) * len(RULES))
         for rule in RULES:
             for inputs in INPUTS:
@@ -85,14 +85,14 @@ def _experiment(options, console):
 
 
 def _follow(rule, problems, options):
-    """What the record says of a rule, and its path on the first seed with the chosen rate."""
+    """The record's entry of a rule, and its path on the first seed with the chosen rate."""
     descent = descend(rule, problems, RATES, options.steps)
     least = np.array([p.least for p in problems])
     last = (descent.losses[:, :, -SETTLED:] / least[:, None]).max(axis=2).mean(axis=1)
-    # Rounded, so that of rates that all arrive the smallest counts.
+    # Rounded, so that ties between rates that all arrive go to the smallest.
     chosen = int(np.argmin(np.where(np.isfinite(last), np.round(last, 6), np.inf)))
     ends = descent.paths[chosen, :, -1]
-    # Of the first seed, by the rate that is soonest there; of equals the smallest.
+    # On the first seed, by the rate that arrives soonest; ties go to the smallest.
     steps = arrivals(rule, problems[0], RATES, options.most_steps)
     soonest = int(np.argmin(np.where(steps < 0, options.most_steps + 1, steps)))
     arrived = steps[soonest] >= 0
@@ -100,7 +100,7 @@ def _follow(rule, problems, options):
         "learning_rate": RATES[chosen],
         "at_end_of_grid": chosen in (0, len(RATES) - 1),
         "lines": np.array([raw_line(end, p.scale) for end, p in zip(ends, problems, strict=True)]),
-        # At the minimum, rounding may put a loss below the least one.
+        # At the minimum, rounding may put a loss below the least-squares loss.
         "gaps": np.maximum(descent.losses[chosen] / least[:, None] - 1, 0),
         "steps_to_target": int(steps[soonest]) if arrived else None,
         "learning_rate_to_target": RATES[soonest] if arrived else None,
@@ -109,7 +109,7 @@ def _follow(rule, problems, options):
 
 
 def _published(problems, steps):
-    """What the published run must have been, and what it gives: the line through the origin, and a little more."""
+    """The published run as inferred from its intercept, and how far 50 steps can get."""
     rate = implied_rate(problems, PUBLISHED[1], steps)
     lines = None if rate is None else np.array([closed_form(p, rate, steps) for p in problems])
     through_origin = [float(p.x[:, 0] @ p.y / (p.x[:, 0] @ p.x[:, 0])) for p in problems]
@@ -119,7 +119,7 @@ def _published(problems, steps):
         "lines": lines,
         "slope_through_origin": through_origin,
         "fastest_stable_rate": 2 / eigenvalues[1],
-        # A rate of 1 / (largest eigenvalue) leaves this share of the way along the slow direction after the steps.
+        # With rate 1 / (largest eigenvalue) this share of the way along the slow direction remains.
         "share_left_of_slow_direction": float((1 - eigenvalues[0] / eigenvalues[1]) ** steps),
         "steps_to_target_at_that_rate": float(np.mean([steps_along_slow_direction(p) for p in problems])),
     }
@@ -128,7 +128,7 @@ def _published(problems, steps):
 def _comparisons(exact, found, conditions, published):
     slope, intercept = (f"{value:.2f}" for value in PUBLISHED)
     rows = [
-        Comparison("slope, least squares (units of y by unit of x)", "-", exact[:, 0]),
+        Comparison("slope, least squares (units of y per unit of x)", "-", exact[:, 0]),
         Comparison("intercept, least squares (units of y)", "-", exact[:, 1]),
     ]
     if published["lines"] is not None:
@@ -147,14 +147,14 @@ def _comparisons(exact, found, conditions, published):
 
 def _table(found, options):
     title = (
-        f"Every optimizer after {options.steps} steps from (0, 0), and the steps to stay within {100 * TARGET:g} % of "
-        f"the least loss until step {options.most_steps:,} (seed 0)"
+        f"Every optimizer after {options.steps} steps from (0, 0), and the steps until its loss stays within "
+        f"{100 * TARGET:g} % of the least-squares loss, of at most {options.most_steps:,} (seed 0)"
     )
-    table = Table("optimizer", "x", "rate", "slope", "intercept", "loss above least", "steps (rate)", title=title)
+    table = Table("optimizer", "x", "rate", "slope", "intercept", "excess loss", "steps (rate)", title=title)
     for inputs in INPUTS:
         for rule in RULES:
             entry = found[inputs][rule]
-            line = [here(Comparison("", "", column, ",.1f")).split(" (n")[0] for column in entry["lines"].T]
+            line = [command.with_interval(column, ",.1f", count=False) for column in entry["lines"].T]
             steps = entry["steps_to_target"]
             arrives = "never" if steps is None else f"{steps:,} ({entry['learning_rate_to_target']:.2g})"
             gap = f"{100 * entry['gaps'][:, -1].mean():.3g} %"
@@ -166,45 +166,40 @@ def _table(found, options):
 def _notes(problems, published, found, options):
     raw, scaled = (np.mean([np.linalg.eigvalsh(p.hessian) for p in problems[i]], axis=0) for i in INPUTS)
     notes = [
-        f"Raw x: the Hessian's eigenvalues are {raw[1]:,.0f} and {raw[0]:.3f}. Steps must be below "
-        f"{published['fastest_stable_rate']:.2g}, and after {options.steps} of half that size "
+        f"Raw x: the Hessian's eigenvalues are {raw[1]:,.0f} and {raw[0]:.3f}. The learning rate must be below "
+        f"{published['fastest_stable_rate']:.2g}. After {options.steps} steps at half that rate, "
         f"{100 * published['share_left_of_slow_direction']:.2f} % of the way along the slow direction, the intercept, "
-        f"is left; to come within {100 * TARGET:g} % of the least loss takes "
-        f"{published['steps_to_target_at_that_rate']:,.0f}. Until then the slope is that of the best line through the "
-        "origin, which is where the first steps lead: 1933.30.",
+        f"remains; it takes {published['steps_to_target_at_that_rate']:,.0f} steps to come within {100 * TARGET:g} % "
+        "of the least-squares loss. Until then the slope is that of the best line through the origin, to which the "
+        "first steps lead: 1933.30.",
     ]
     if published["implied_learning_rate"] is not None:
         notes.append(
-            f"In closed form the published intercept {PUBLISHED[1]} after {options.steps} steps means a learning rate "
-            f"of {published['implied_learning_rate']:.3g}."
+            f"In closed form, the published intercept {PUBLISHED[1]} after {options.steps} steps implies a learning "
+            f"rate of {published['implied_learning_rate']:.3g}."
         )
     notes.append(
         f"Standardised x: both eigenvalues are {scaled[0]:.2f}, the condition number is 1, and gradient descent with "
-        f"rate 1 / {scaled[0]:.0f} is at the least-squares line after one step."
+        f"rate 1 / {scaled[0]:.0f} reaches the least-squares line in one step."
     )
     ends = [f"{rule} ({inputs} x)" for inputs in INPUTS for rule in RULES if found[inputs][rule]["at_end_of_grid"]]
     notes.append(
-        f"Learning rates: of {len(RATES)} from {RATES[0]:g} to {RATES[-1]:g}, eight to a factor of ten, the one "
-        f"whose worst loss in the last {min(SETTLED, options.steps)} of {options.steps} steps is least, averaged over "
-        "the seeds" + (f"; at an end of the grid: {', '.join(ends)}." if ends else ".")
+        f"Learning rates: of {len(RATES)} from {RATES[0]:g} to {RATES[-1]:g}, eight for each factor of ten, the one "
+        f"whose worst loss in the last {min(SETTLED, options.steps)} of {options.steps} steps is lowest, averaged "
+        "over the seeds" + (f"; at an end of the grid: {', '.join(ends)}." if ends else ".")
     )
     return notes
 
 
 def _parser():
-    parser = options(
-        NAME,
-        "Fit a noisy line by gradient descent and by every optimizer, with x raw and standardised, and compare with "
-        "the least-squares line and with the published result of 50 steps.",
+    parser = command.options(
+        "linear_regression",
+        "Fit a noisy line by gradient descent and by every optimizer, with x raw and standardised, and compare the "
+        "results with the least-squares line and with the published result after 50 steps.",
         seeds=10,
     )
     add = parser.add_argument
-    add("--steps", type=int, default=50, metavar="N", help="of each descent, on all examples at once")
-    add(
-        "--most-steps",
-        type=int,
-        default=20_000,
-        metavar="N",
-        help=f"to come within {100 * TARGET:g}%% of the least loss",
-    )
+    add("--steps", type=int, default=50, least=1, metavar="N", help="steps of each descent, on all examples at once")
+    text = f"most steps to come within {100 * TARGET:g}%% of the least-squares loss"
+    add("--most-steps", type=int, default=20_000, least=1, metavar="N", help=text)
     return parser

@@ -1,4 +1,4 @@
-"""Pictures of the straight line: the fits, the loss surface with every optimizer's path, and the loss by step."""
+"""Pictures of the fitted lines, of the loss surface with every optimizer's path, and of the loss by step."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,14 @@ from jaxmlp.comparison.drawing import LOOKS, new
 
 
 def line(found: Any, published: tuple[float, float], learned: Mapping[str, np.ndarray], steps: int) -> Figure:
-    """Draw the data of one seed with the exact, the published and the learned lines, and all less the exact one."""
+    """Draw the data of one seed with the exact, the published and the learned lines, and their residuals.
+
+    Args:
+        found: the problem of one seed, a descent.Problem.
+        published: slope and intercept.
+        learned: name -> slope and intercept, (2,).
+        steps: after which the lines were learned.
+    """
     figure, (whole, less) = new(2, (6.5, 8.0))
     x, y = found.x[:, 0], found.y
     ends = np.array([0.0, x.max()])
@@ -29,9 +36,9 @@ def line(found: Any, published: tuple[float, float], learned: Mapping[str, np.nd
         less.plot(ends, ((slope - exact[0]) * ends + intercept - exact[1]) / 1000, **kind)
     whole.set(ylabel="y (thousands)")
     whole.legend(fontsize=9, frameon=False)
-    whole.set_title("The lines hardly differ to the eye,", fontsize=10)
-    less.set(xlabel="x", ylabel="y less the least-squares line (thousands)")
-    less.set_title("but by more than the noise where x is small", fontsize=10)
+    whole.set_title("The lines look almost the same,", fontsize=10)
+    less.set(xlabel="x", ylabel="y minus the least-squares line (thousands)")
+    less.set_title("but differ by more than the noise where x is small", fontsize=10)
     return figure
 
 
@@ -40,17 +47,18 @@ def surface(surfaces: Mapping[str, Any], steps: int) -> Figure:
 
     Args:
         surfaces: kind of x -> (problem, paths by rule (steps + 1, 2), learning rates by rule).
+        steps: of each path.
     """
     figure, axes = new(len(surfaces), (6.8, 1.0 + 4.6 * len(surfaces)))
     for ax, (inputs, (found, paths, rates)) in zip(axes, surfaces.items(), strict=True):
-        # Around the start and the optimum; who swings out further leaves the picture.
+        # Around the start and the optimum; a path that swings out further leaves the picture.
         low, high = np.minimum(0, found.optimum), np.maximum(0, found.optimum)
         reach = high - low
         w, b = (np.linspace(a, z, 300) for a, z in zip(low - 0.35 * reach, high + 0.6 * reach, strict=True))
         away = np.stack(np.meshgrid(w, b), axis=-1) - found.optimum
-        gap = np.einsum("...i,ij,...j->...", away, found.hessian, away) / 2 / found.least
-        levels = np.geomspace(max(gap.min(), 1e-2), gap.max(), 14)
-        ax.contour(w / 1000, b / 1000, gap, levels=levels, colors="#999999", linewidths=0.6)
+        excess = np.einsum("...i,ij,...j->...", away, found.hessian, away) / 2 / found.least
+        levels = np.geomspace(max(excess.min(), 1e-2), excess.max(), 14)
+        ax.contour(w / 1000, b / 1000, excess, levels=levels, colors="#999999", linewidths=0.6)
         for rule, path in paths.items():
             look = {key: LOOKS[rule][key] for key in ("color", "linestyle")}
             ax.plot(*(path.T / 1000), label=f"{rule} ({rates[rule]:.2g})", linewidth=1.4, **look)
@@ -64,15 +72,16 @@ def surface(surfaces: Mapping[str, Any], steps: int) -> Figure:
         ax.set_title(f"{inputs} x, condition number {high / low:,.0f}; star: least squares", fontsize=10)
         ax.grid(False)
         ax.legend(fontsize=9, title="optimizer (rate)", title_fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.suptitle(f"{steps} steps over the loss; contours in equal ratios; markers: the ends", fontsize=11)
+    figure.suptitle(f"{steps} steps over the loss; contours in equal ratios; markers: where the paths end", fontsize=11)
     return figure
 
 
 def gap(gaps: Mapping[str, Mapping[str, np.ndarray]], target: float) -> Figure:
-    """Draw the loss above the least one by step, mean over the seeds.
+    """Draw the loss above the least-squares loss by step, mean over the seeds.
 
     Args:
-        gaps: kind of x -> rule -> (seeds, steps + 1), as a share of the least loss.
+        gaps: kind of x -> rule -> (seeds, steps + 1), as a share of the least-squares loss.
+        target: the share below which a path has arrived.
     """
     figure, axes = new(len(gaps), (6.8, 1.0 + 3.6 * len(gaps)))
     for ax, (inputs, by_rule) in zip(axes, gaps.items(), strict=True):
@@ -80,8 +89,8 @@ def gap(gaps: Mapping[str, Mapping[str, np.ndarray]], target: float) -> Figure:
             look = {key: LOOKS[rule][key] for key in ("color", "linestyle")}
             ax.plot(np.maximum(values.mean(axis=0), 1e-6), label=rule, **look)
         ax.axhline(target, color="#666666", linewidth=0.8)
-        ax.set(yscale="log", ylabel="loss / least loss - 1")
-        ax.set_title(f"{inputs} x, best rates; grey: {100 * target:g} % above the least loss", fontsize=10)
-    axes[-1].set_xlabel("step (what is less than 0.000001 is drawn there)")
+        ax.set(yscale="log", ylabel="loss / least-squares loss - 1")
+        ax.set_title(f"{inputs} x, best rates; grey: {100 * target:g} % above least squares", fontsize=10)
+    axes[-1].set_xlabel("step (values below 0.000001 are drawn there)")
     axes[0].legend(fontsize=9, frameon=False, ncols=4, loc="upper right")
     return figure

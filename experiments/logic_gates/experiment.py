@@ -9,13 +9,19 @@ import numpy as np
 import scipy.stats
 from rich.table import Table
 
-from experiments.common.command import Comparison, Outcome, options, progress, run
+from experiments.common import command
+from experiments.common.command import Comparison, Outcome
 from experiments.logic_gates import figures
-from experiments.logic_gates.training import (
+from experiments.logic_gates.perceptrons import (
+    PERCEPTRONS,
+    best_without_hidden,
+    given_perceptron,
+    train_without_hidden,
+)
+from experiments.logic_gates.settings import (
     ACTIVATIONS,
     FORMS,
     GATES,
-    PERCEPTRONS,
     PUBLISHED,
     SOFTMAX,
     SQUARED,
@@ -24,17 +30,10 @@ from experiments.logic_gates.training import (
     USUAL,
     WIDTHS,
     Setting,
-    apart,
-    best_without_hidden,
-    dead,
-    given_perceptron,
-    score_sklearn,
-    train,
-    train_without_hidden,
 )
+from experiments.logic_gates.training import apart, dead, score_sklearn, train
 from jaxmlp import activations
 
-NAME = "logic_gates"
 SKLEARN_SEEDS = 20
 # The networks that try all 16 gates: activation, hidden units, initial weights.
 GATE_NETWORKS = (("sigmoid", 2, PUBLISHED), ("relu", 2, PUBLISHED), ("relu", 2, USUAL), ("relu", 3, USUAL))
@@ -42,20 +41,22 @@ GATE_NETWORKS = (("sigmoid", 2, PUBLISHED), ("relu", 2, PUBLISHED), ("relu", 2, 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    return run(NAME, _experiment, _parser(), arguments)
+    return command.run("logic_gates", _experiment, _parser(), arguments)
 
 
 def share(successes: int, n: int) -> tuple[float, float, float]:
-    """Return a success rate with its 95 % interval by Wilson: (rate, low, high), each in [0, 1].
+    """Return a success rate and its 95 % interval by Wilson: (rate, low, high), each in [0, 1].
 
-    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference".
+    Source:
+        Wilson (1927), "Probable inference, the law of succession, and statistical inference".
     """
     interval = scipy.stats.binomtest(successes, n).proportion_ci(method="wilson")
     return successes / n, float(interval.low), float(interval.high)
 
 
 def _experiment(options, console):
-    _check(options)
+    activations.steep_sigmoid(options.steepness)  # refuses a bad steepness before anything is trained
+    options.learning_rates = sorted(set(options.learning_rates))
     rates, fast = options.learning_rates, max(options.learning_rates)
     on_xor = [
         Setting("xor", name, width, weights, form, rate)
@@ -69,7 +70,7 @@ def _experiment(options, console):
     settings = list(dict.fromkeys(on_xor + on_gates))
     keys = jax.vmap(jax.random.key)(jnp.arange(options.seeds))
 
-    with progress(console) as bar:
+    with command.progress(console) as bar:
         task = bar.add_task("perceptrons", total=len(settings) * options.seeds)
         given = {gate: int((given_perceptron(gate) == TARGETS[GATES.index(gate)]).sum()) for gate in PERCEPTRONS}
         alone = train_without_hidden(keys, options.epochs, fast)
@@ -92,7 +93,9 @@ def _experiment(options, console):
         "without_hidden_layer": {
             gate: {"best_of_all": best[gate], "learning_rate": fast, **_entry(right)} for gate, right in alone.items()
         },
-        "runs": [setting._asdict() | _entry(4 * runs[setting].score) | _why(runs[setting]) for setting in settings],
+        "runs": [
+            setting._asdict() | _entry(4 * runs[setting].score) | _diagnosis(runs[setting]) for setting in settings
+        ],
         "scikit_learn_scores": sklearn,
         "seconds_of_training": seconds,
     }
@@ -102,14 +105,14 @@ def _experiment(options, console):
         "success": lambda: figures.success(_counts(SQUARED, runs, rates), options.seeds, SQUARED),
         "forms": lambda: figures.forms(_rates_by_form(runs, fast), fast, options.seeds),
         "gates": lambda: figures.gates(runs, fast, options.steepness),
-        "steepness": lambda: figures.steepness(options.steepness),
+        "steepness": lambda: figures.sigmoids(options.steepness),
     }
     comparisons = _comparisons(given, alone, runs, sklearn, rates)
     return Outcome(results, comparisons, _notes(alone, runs, sklearn, rates, seconds), pictures, tables)
 
 
 def _entry(rows_right):
-    """What the record says of some runs; rows_right (seeds,) of 4."""
+    """The record's entry of some runs, given their rows right of 4, (seeds,)."""
     digits = np.rint(np.asarray(rows_right)).astype(int)
     rate, low, high = share(int((digits == 4).sum()), len(digits))
     return {
@@ -121,7 +124,8 @@ def _entry(rows_right):
     }
 
 
-def _why(trained):
+def _diagnosis(trained):
+    """How far the units of some runs are apart, and how many runs have a dead one."""
     failed = trained.score < 1
     gone = dead(trained.hidden)
     return {
@@ -144,7 +148,7 @@ def _comparisons(given, alone, runs, sklearn, rates):
     found.append(Comparison("XOR without a hidden layer (rows right of 4)", "never 4", alone["xor"], ".2f"))
     for name, published in (("logistic", "0.5"), ("relu", "1.0")):
         found.append(Comparison(f"XOR by scikit-learn itself, {name} 2-2-1 (score)", published, sklearn[name]))
-    # Keras's network and start at its default rate first, then what changes the answer.
+    # First Keras's network and start at its default rate, then what changes the answer.
     slow, fast = min(rates), max(rates)
     variants = dict.fromkeys(
         ((PUBLISHED, SQUARED, slow), (PUBLISHED, SQUARED, fast), (PUBLISHED, SOFTMAX, slow), (USUAL, SQUARED, fast))
@@ -174,25 +178,27 @@ def _notes(alone, runs, sklearn, rates, seconds):
         )
     ]
     usual = runs[Setting("xor", "relu", 2, USUAL, SQUARED, fast)]
-    why = _why(usual)
-    of_failed = why["share_with_dead_unit_of_failed"]
+    diagnosis = _diagnosis(usual)
+    of_failed = diagnosis["share_with_dead_unit_of_failed"]
     gone = "" if of_failed is None else f", and {100 * of_failed:.0f} % of those that fail,"
     gone_solved = int(dead(usual.hidden)[usual.score == 1].sum())
     return [
-        f"No hidden layer: a line gives {possible} of the 16 functions; of XOR and XNOR the best perceptron has 3 rows "
-        f"right. Trained, {int((alone['xor'] == 4).sum())} and {int((alone['xnor'] == 4).sum())} of {n} runs had 4.",
-        f"From {PUBLISHED} two hidden units start {apart(runs[near[0]].start).mean():.2g} apart (largest difference of "
-        "incoming weights, mean). As long as they are nearly equal they are one unit, which cannot. They end apart by:",
+        f"No hidden layer: a line gives {possible} of the 16 functions; for XOR and XNOR the best perceptron has 3 "
+        f"rows right. Of {n} trained runs, {int((alone['xor'] == 4).sum())} and {int((alone['xnor'] == 4).sum())} had "
+        "4.",
+        f"From {PUBLISHED}, two hidden units start {apart(runs[near[0]].start).mean():.2g} apart (largest difference "
+        "of incoming weights, mean). While they are nearly equal they act as a single unit, which cannot solve XOR. "
+        "They end apart by:",
         *(
             f"  {apart(runs[at].params).mean():.2g}: {at.activation}, {at.form}, rate {at.learning_rate:g}; "
             f"{_solved(runs[at])} of {n} solve XOR"
             for at in near
         ),
         f"relu 2-2-1 from usual weights, rate {fast:g}: {_solved(usual)} of {n} solve XOR; "
-        f"{100 * why['share_with_dead_unit']:.0f} % of all runs{gone} end with a unit that is 0 on all four rows and "
-        f"learns no more, {gone_solved} of those that solve.",
+        f"{100 * diagnosis['share_with_dead_unit']:.0f} % of all runs{gone} end with a dead unit, which is 0 on all "
+        f"four rows and learns no more; {gone_solved} of the runs that solve XOR have one too.",
         f"scikit-learn's ReLU reaches the published 1.0 with {int((sklearn['relu'] == 1).sum())} of "
-        f"{len(sklearn['relu'])} seeds: a lucky one.",
+        f"{len(sklearn['relu'])} seeds.",
         f"{sum(len(found.score) for found in runs.values()):,} runs with a hidden layer in {seconds:.0f} s.",
     ]
 
@@ -225,7 +231,7 @@ def _rates_by_form(runs, rate):
 
 
 def _table(form, runs, options):
-    title = f"XOR, {form}: runs of {options.seeds} that solve it"
+    title = f"XOR, {form}: number of {options.seeds} runs that solve it"
     columns = [f"{rate:g}\n{width}" for rate in options.learning_rates for width in WIDTHS]
     table = Table("learning rate\nhidden units", "initial\nweights", title=title, padding=(0, 0))
     for column in columns:
@@ -242,7 +248,11 @@ def _table(form, runs, options):
 def _gate_table(alone, runs, seeds, rate):
     heads = [f"{name} 2-{width}-1\n{weights}" for name, width, weights in GATE_NETWORKS]
     table = Table(
-        "gate", "answers", "no hidden\nlayer", *heads, title=f"All gates: successes of {seeds}, rate {rate:g}"
+        "gate",
+        "answers",
+        "no hidden\nlayer",
+        *heads,
+        title=f"All gates: number of {seeds} runs that solve them, rate {rate:g}",
     )
     for gate, y in zip(GATES, TARGETS, strict=True):
         solved = [_solved(runs[Setting(gate, *network, SQUARED, rate)]) for network in GATE_NETWORKS]
@@ -250,27 +260,18 @@ def _gate_table(alone, runs, seeds, rate):
     return table
 
 
-def _check(options):
-    activations.steep_sigmoid(options.steepness)
-    if options.epochs < 1:
-        raise ValueError(f"--epochs must be at least 1, got {options.epochs}")
-    for rate in options.learning_rates:
-        if not 0 < rate < float("inf"):
-            raise ValueError(f"--learning-rates must be > 0 and finite, got {rate:g}")
-    options.learning_rates = sorted(set(options.learning_rates))
-
-
 def _parser():
-    parser = options(
-        NAME,
-        "Train networks with one hidden layer on XOR and the other Boolean functions of two inputs from many seeds, "
-        "and say how often each activation, width, start, form of output and learning rate gets all four rows right.",
+    parser = command.options(
+        "logic_gates",
+        "Train networks with one hidden layer on XOR and the other Boolean functions of two inputs from many seeds. "
+        "Reports how often each activation, width, start, form of output and learning rate gets all four rows right.",
         seeds=100,
     )
     add = parser.add_argument
     # The published rate is not given; 0.001 is the default of scikit-learn and of Keras.
     rates = [0.001, 0.1]
-    add("--learning-rates", type=float, nargs="+", default=rates, metavar="R", help="of Adam, per step")
-    add("--epochs", type=int, default=1000, metavar="N", help="steps of each run, on all four rows")
-    add("--steepness", type=float, default=4.0, metavar="S", help="of the steep sigmoid")
+    text = "learning rates of Adam, per step; each is tried"
+    add("--learning-rates", type=float, nargs="+", default=rates, above=0, metavar="RATE", help=text)
+    add("--epochs", type=int, default=1000, least=1, metavar="N", help="steps of each run, on all four rows")
+    add("--steepness", type=float, default=4.0, metavar="S", help="steepness of the steep sigmoid")
     return parser

@@ -1,4 +1,4 @@
-"""Pictures of the logic gates: decision regions, success rates, and what the steepness of a sigmoid is."""
+"""Pictures of the logic gates: decision regions, success rates, and sigmoids of several steepnesses."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments.logic_gates.training import (
+from experiments.logic_gates.perceptrons import PERCEPTRONS, given_perceptron
+from experiments.logic_gates.settings import (
     ACTIVATIONS,
     GATES,
-    PERCEPTRONS,
     PUBLISHED,
     ROWS,
     SQUARED,
@@ -21,16 +21,14 @@ from experiments.logic_gates.training import (
     USUAL,
     WIDTHS,
     Setting,
-    Trained,
-    given_perceptron,
-    probabilities,
 )
+from experiments.logic_gates.training import Trained, probabilities
 from jaxmlp import activations
 from jaxmlp.comparison.drawing import LOOKS, new
 
 _EDGE = np.linspace(-0.5, 1.5, 201, dtype=np.float32)
 PLANE = np.stack(np.meshgrid(_EDGE, _EDGE), axis=-1)  # (201, 201, 2): the inputs at which regions are drawn
-_ONE, _ZERO = "#E69F00", "#0072B2"  # told apart by the colour-blind; the markers differ as well
+_ONE, _ZERO = "#E69F00", "#0072B2"  # distinct for the colour-blind; the markers differ as well
 Runs = Mapping[Setting, Trained]
 
 
@@ -38,31 +36,38 @@ class Panel(NamedTuple):
     """The decision region of one network."""
 
     title: str
-    height: np.ndarray | None  # answers over PLANE in [0, 1]; None: nothing to draw
-    targets: np.ndarray  # (4,) of the rows
-    answers: np.ndarray | None  # (4,) of the network: a row that is wrong is crossed
+    """Above the panel."""
+
+    height: np.ndarray | None
+    """Answers over PLANE in [0, 1]; None if there is nothing to draw."""
+
+    targets: np.ndarray
+    """Of the rows, (4,)."""
+
+    answers: np.ndarray | None
+    """Of the network, (4,); wrong rows are crossed."""
 
 
 def regions(runs: Runs, rates: Sequence[float], steepness: float) -> Figure:
-    """Draw decision regions: the given perceptrons; of trained networks the first seed that fails, and that solves."""
-    title = "given perceptrons; XOR by the first seed that fails, by the first that solves it"
+    """Draw the decision regions of the given perceptrons, and of the first seeds that fail at XOR and that solve it."""
+    title = "given perceptrons; XOR by the first seed that fails and by the first that solves it"
     return _grid(_chosen(runs, rates, steepness), 3, (6.8, 8.3), f"{title}\n(square: 1, circle: 0, crossed: wrong)")
 
 
 def gates(runs: Runs, rate: float, steepness: float) -> Figure:
-    """Draw the decision regions of all gates: of each the first seed that solves it, else seed 0."""
+    """Draw the decision regions of all gates, each by the first seed that solves it, otherwise by seed 0."""
     panels = []
     for gate in GATES:
         setting = Setting(gate, "relu", 2, USUAL, SQUARED, rate)
         found = runs[setting]
         title = f"{gate.replace('_', ' ')}\n{np.sum(found.score == 1)} of {len(found.score)}"
         panels.append(_panel(title, setting, found, int(np.argmax(found.score == 1)), steepness))
-    title = "relu 2-2-1, usual weights: successes; the first run that has one, else seed 0"
+    title = "relu 2-2-1, usual weights: number of successes, and the first of them (otherwise seed 0)"
     return _grid(panels, 4, (6.8, 8.2), title)
 
 
 def success(counts: Mapping[tuple[str, float], np.ndarray], n: int, form: str) -> Figure:
-    """Draw how many of n runs solve XOR: a map of activation and width for each start and learning rate."""
+    """Draw how many of n runs solve XOR by activation and width, one panel for each start and learning rate."""
     rates = list(dict.fromkeys(rate for _, rate in counts))
     starts = list(dict.fromkeys(weights for weights, _ in counts))
     size = (1.8 + 2.4 * len(rates), 6.0)
@@ -80,7 +85,7 @@ def success(counts: Mapping[tuple[str, float], np.ndarray], n: int, form: str) -
         ax.set_title(f"rate {rate:g}\n{weights} weights", fontsize=10)
         if weights == starts[-1]:
             ax.set_xlabel("hidden units")
-    figure.suptitle(f"XOR solved by so many of {n} runs\n({form})", fontsize=11)
+    figure.suptitle(f"Number of {n} runs that solve XOR\n({form})", fontsize=11)
     return figure
 
 
@@ -92,7 +97,7 @@ def forms(rates: Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]
         for index, (name, values) in enumerate(by_name.items()):
             middle, low, high = 100 * np.array(values).T
             x = np.arange(len(WIDTHS)) + 0.12 * (index - (len(by_name) - 1) / 2)
-            # The interval's middle is not the rate, which at 0 and 100 % would else leave it by a rounding.
+            # The rate is not the middle of its interval; at 0 and 100 % it could leave the interval by a rounding.
             whiskers = np.maximum([middle - low, high - middle], 0)
             look = {key: looks[index][key] for key in ("color", "marker")}
             ax.errorbar(x, middle, yerr=whiskers, label=name, linestyle="none", capsize=3, **look)
@@ -105,8 +110,8 @@ def forms(rates: Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]
     return figure
 
 
-def steepness(chosen: float) -> Figure:
-    """Draw sigmoids of several steepnesses and their derivatives, and the step they near."""
+def sigmoids(chosen: float) -> Figure:
+    """Draw sigmoids of several steepnesses, the chosen one among them, with their derivatives and the step function."""
     figure, (value, slope) = new(2, (6.0, 6.4))
     z = jnp.linspace(-5, 5, 1001)
     looks = list(LOOKS.values())
@@ -117,8 +122,8 @@ def steepness(chosen: float) -> Figure:
         slope.plot(z, jax.vmap(jax.grad(function))(z), label=f"{k:g}", **style)
     value.plot(z, activations.step(z), color="#999999", linewidth=1.0, label="step", zorder=1)
     value.set(ylabel="1 / (1 + exp(-steepness z))")
-    slope.set(xlabel="z, the sum that enters the unit", ylabel="derivative by z")
-    value.set_title("The steeper a sigmoid, the nearer the step,", fontsize=10)
+    slope.set(xlabel="z, the weighted input of the unit", ylabel="derivative with respect to z")
+    value.set_title("The steeper a sigmoid, the closer to the step function,", fontsize=10)
     slope.set_title("and the narrower the range in which it learns; its peak is steepness / 4", fontsize=10)
     value.legend(title="steepness", fontsize=9, title_fontsize=9, frameon=False)
     return figure
@@ -132,7 +137,7 @@ def _chosen(runs, rates, steepness):
         ("XOR, a best perceptron", "or", xor),
     ):
         weight, bias = PERCEPTRONS[gate]
-        # The line goes through points of the plane, where rounding would fray its edge.
+        # The line runs through points of the grid, where rounding would make its edge ragged.
         answers = (weight * PLANE.sum(axis=-1) + bias >= -1e-6).astype(float)
         panels.append(Panel(title, answers, y, given_perceptron(gate)))
     slow, fast = min(rates), max(rates)

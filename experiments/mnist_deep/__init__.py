@@ -1,5 +1,5 @@
-"""784-512-128-64-10 on MNIST by Adam: how fast, and how good, beside NumPy by hand and other libraries?
+"""784-512-128-64-10 on MNIST by Adam: how fast is it beside NumPy by hand and other libraries, and how good?
 
-Every system trains the same network with the same settings on the same machine, in turns, each run alone. Those that
-are not installed are named and left out. Run: python -m experiments.mnist_deep --help
+Every system trains the same network with the same settings on the same machine, in turns, each run by itself. Systems
+that are not installed are reported and left out. Takes TIME. Run: python -m experiments.mnist_deep --help
 """

@@ -23,9 +23,14 @@ OURS, BY_HAND, BY_HAND_32 = "jaxmlp", "NumPy by hand, float64", "NumPy by hand, 
 class Run(NamedTuple):
     """One training run of one system."""
 
-    seconds: float  # of training, compiled before where the system compiles
-    train_loss: float  # nats per example, mean over the last epoch
-    wrong: int  # wrong answers among the test images
+    seconds: float
+    """Of training, excluding compilation."""
+
+    train_loss: float
+    """Mean over the last epoch, nats per example."""
+
+    wrong: int
+    """Wrong answers among the test images."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,11 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _experiment(options, console):
-    if not options.learning_rate > 0 or min(options.batch_size, options.epochs) < 1:
-        raise ValueError("--learning-rate must be above 0, --batch-size and --epochs at least 1")
     dataset = jaxmlp.datasets.load("mnist", data_dir=options.data_dir, mirror=options.mirror)
     settings = peers.Settings(LAYER_SIZES, options.epochs, options.batch_size, options.learning_rate)
-    # Each a function of the seed that returns seconds, training loss, and predictions on the test set.
+    # Each is a function of the seed that returns seconds, training loss, and predictions on the test set.
     systems: dict[str, Any] = {
         OURS: partial(_ours, dataset, settings),
         BY_HAND: partial(_by_hand, dataset, settings, np.float64),
@@ -118,7 +121,7 @@ def _sklearn(dataset, settings, seed):
         random_state=seed,
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it has as many epochs as all others
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it has as many epochs as the others
         started = time.perf_counter()
         model.fit(*dataset.train)
         seconds = time.perf_counter() - started
@@ -139,7 +142,7 @@ def _comparisons(runs, epochs):
     for name, values in seconds.items():
         if name != OURS:
             ratios = np.divide(values, seconds[OURS])
-            rows.append(Comparison(f"{OURS} is so many times faster than {name}", "-", ratios))
+            rows.append(Comparison(f"{name}: seconds divided by those of {OURS}", "-", ratios))
     for name in (OURS, BY_HAND):
         rows.append(
             Comparison(f"{name}: final training loss (nats)", published_loss.get(name, "-"), losses[name], ".4f")
@@ -153,7 +156,7 @@ def _table(runs, options):
     table = Table("system", "seconds", "final training loss", "wrong test answers", title="Every system, in turns")
     for name, found in runs.items():
         cells = [
-            command.here(Comparison("", "", values, form))
+            command.with_interval(values, form)
             for values, form in zip(zip(*found, strict=True), (".2f", ".4f", ".0f"), strict=True)
         ]
         table.add_row(name, *cells)
@@ -163,15 +166,15 @@ def _table(runs, options):
 def _notes(runs, absent, compile_seconds):
     wrong = _column(runs, "wrong")
     notes = [
-        f"Each system trains alone, in turns, on all cores; {OURS} was compiled before, which took "
-        f"{compile_seconds:.1f} s more. Ratios are of runs of the same turn.",
-        "scikit-learn draws its weights from Glorot's uniform distribution, all others from the normal one.",
+        f"The systems train in turns, each by itself and on all cores. Compilation of {OURS} is excluded; it took "
+        f"{compile_seconds:.1f} s. Ratios are between runs of the same turn.",
+        "scikit-learn draws its weights from Glorot's uniform distribution, the others from the normal one.",
     ]
     if len(wrong[OURS]) > 1:
         best, ties = statistics.ties_with_best({name: [-count for count in counts] for name, counts in wrong.items()})
-        told = f"cannot be told from {', '.join(ties)}" if ties else "is ahead of all others beyond chance"
-        notes.append(f"Wrong test answers: {best} has the fewest on average and {told} (Holm's correction, 5 %).")
-    notes += [f"{name} is not installed; pip install -e '.[peers]' to have it compared." for name in absent]
+        verdict = f"is not significantly different from {', '.join(ties)}" if ties else "is significantly ahead"
+        notes.append(f"Wrong test answers: {best} has the fewest on average and {verdict} (Holm's correction, 5 %).")
+    notes += [f"{name} is not installed; to include it, pip install -e '.[peers]'." for name in absent]
     return notes
 
 
@@ -182,13 +185,10 @@ def _title(settings, options):
 def _parser():
     parser = command.options(
         "mnist_deep",
-        "Time 784-512-128-64-10 on MNIST by Adam here, in NumPy written by hand, in scikit-learn, and in PyTorch and "
-        "Keras where they are installed; compare their test errors.",
+        "Time 784-512-128-64-10 on MNIST by Adam in jaxmlp, in NumPy written by hand, in scikit-learn, and in PyTorch "
+        "and Keras if they are installed; compare their test errors.",
         seeds=5,
         data=True,
     )
-    add = parser.add_argument
-    add("--learning-rate", type=float, default=0.01, metavar="RATE", help="of Adam, per step")
-    add("--batch-size", type=int, default=1000, metavar="N", help="images per step")
-    add("--epochs", type=int, default=10, metavar="N", help="of each run")
+    command.add_training_options(parser, rule="Adam", learning_rate=0.01, batch_size=1000, epochs=10)
     return parser

@@ -1,10 +1,10 @@
-"""The same network as people write it by hand in NumPy: forward, backward and Adam, to be timed against.
+"""The same network written by hand in NumPy, to compare times with: forward pass, backward pass and Adam.
 
     h_1 = x,  z_l = h_l w_l + b_l,  h_{l+1} = max(z_l, 0),  p = softmax(z_L)
     delta_L = (p - onehot(y)) / n,   delta_l = (delta_{l+1} w_{l+1}^T) * (z_l > 0)
     dw_l = h_l^T delta_l,            db_l = sum of delta_l over the batch
 
-It is written to be fast: whole-array operations, products by NumPy's BLAS on all cores, updates in place.
+It is written to be fast, with whole-array operations, products by NumPy's BLAS on all cores, and updates in place.
 """
 
 import itertools
@@ -31,11 +31,16 @@ def train(
 
     Args:
         layer_sizes: units of input, hidden layers and output.
-        x: (n, features). y: labels, (n,).
-        seed: of weights and order.
-        dtype: to compute in: np.float32, or np.float64 as NumPy does unless told otherwise.
+        x: examples, (n, features).
+        y: labels, (n,).
+        seed: of the weights and of the order of the examples.
+        epochs: passes over the examples.
+        batch_size: examples per step.
+        learning_rate: of Adam, per step.
+        dtype: of the computation: np.float32, or np.float64, which is NumPy's default.
 
-    Returns: the layers, pairs (w, b), and the mean training loss of each epoch, nats per example.
+    Returns:
+        The layers, pairs (w, b), and the mean training loss of each epoch, nats per example.
     """
     generator = np.random.default_rng(seed)
     layers = [_glorot(generator, fan_in, fan_out, dtype) for fan_in, fan_out in itertools.pairwise(layer_sizes)]
@@ -82,10 +87,10 @@ def predict(layers: Layers, x: np.ndarray) -> np.ndarray:
 
 
 class Adam:
-    """The rule of Kingma and Ba (2015), algorithm 1, in place."""
+    """Adam by Kingma and Ba (2015), algorithm 1, in place."""
 
     def __init__(self, layers: Layers, learning_rate: float, b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8):
-        """Start with moments of zero."""
+        """Start with moments of zero, shaped like the layers."""
         self.settings = learning_rate, b1, b2, eps
         self.moments = [tuple((np.zeros_like(p), np.zeros_like(p)) for p in layer) for layer in layers]
         self.count = 0

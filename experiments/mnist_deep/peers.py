@@ -1,4 +1,4 @@
-"""PyTorch and Keras training the network of mnist_deep, where they are installed."""
+"""The same training in PyTorch and Keras, if they are installed."""
 
 import importlib
 import importlib.util
@@ -17,13 +17,20 @@ class Settings(NamedTuple):
     """What every system trains with."""
 
     layer_sizes: tuple[int, ...]
+    """Units of input, hidden layers and output."""
+
     epochs: int
+    """Passes over the training images."""
+
     batch_size: int
+    """Images per step."""
+
     learning_rate: float
+    """Of Adam, per step."""
 
 
-def pytorch(dataset: Dataset, settings: Settings) -> Callable[[int], Any] | None:
-    """Return what trains the network in PyTorch, seed -> (seconds, training loss, predictions); None without it."""
+def pytorch_trainer(dataset: Dataset, settings: Settings) -> Callable[[int], Any] | None:
+    """Return a function that trains in PyTorch, seed -> (seconds, training loss, predictions); None without PyTorch."""
     if importlib.util.find_spec("torch") is None:
         return None
     torch: Any = importlib.import_module("torch")
@@ -41,7 +48,7 @@ def pytorch(dataset: Dataset, settings: Settings) -> Callable[[int], Any] | None
         total = 0.0
         for _ in range(settings.epochs):
             total = 0.0
-            # Indexed by hand: a DataLoader, which collates image by image, is several times slower.
+            # Indexed by hand, since a DataLoader collates image by image and is several times slower.
             for rows in torch.randperm(len(x)).split(settings.batch_size):
                 optimizer.zero_grad()
                 loss = torch.nn.functional.cross_entropy(model(x[rows]), y[rows])
@@ -56,8 +63,8 @@ def pytorch(dataset: Dataset, settings: Settings) -> Callable[[int], Any] | None
     return train
 
 
-def keras(dataset: Dataset, settings: Settings) -> Callable[[int], Any] | None:
-    """Return what trains the network in Keras on JAX, as pytorch does; None without it."""
+def keras_trainer(dataset: Dataset, settings: Settings) -> Callable[[int], Any] | None:
+    """Return a function that trains in Keras on JAX, with the results of pytorch_trainer; None without Keras."""
     if importlib.util.find_spec("keras") is None:
         return None
     os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -73,7 +80,7 @@ def keras(dataset: Dataset, settings: Settings) -> Callable[[int], Any] | None:
         model.optimizer.build(model.trainable_variables)
         fit = {"batch_size": settings.batch_size, "verbose": 0}
         start = [variable.numpy() for variable in (*model.variables, *model.optimizer.variables)]
-        # One step compiles it; then everything is put back to the start.
+        # One step compiles it; then everything is reset.
         model.fit(*(part[: settings.batch_size] for part in dataset.train), epochs=1, **fit)
         for variable, value in zip((*model.variables, *model.optimizer.variables), start, strict=True):
             variable.assign(value)
@@ -86,4 +93,4 @@ def keras(dataset: Dataset, settings: Settings) -> Callable[[int], Any] | None:
     return train
 
 
-PEERS = {"PyTorch": pytorch, "Keras": keras}
+PEERS = {"PyTorch": pytorch_trainer, "Keras": keras_trainer}

@@ -14,6 +14,7 @@ import jaxmlp
 from experiments.common import command
 from experiments.common.command import Outcome
 from experiments.titanic import report
+from jaxmlp.activations import ACTIVATIONS
 from jaxmlp.data import Examples, fill_missing, medians, moments, split, standardise
 from jaxmlp.datasets import titanic_table
 from jaxmlp.datasets.titanic import FEATURE_NAMES, TitanicTable
@@ -25,7 +26,10 @@ class Setting(NamedTuple):
     """How an optimizer trains."""
 
     learning_rate: float
+    """Per step."""
+
     batch_size: int
+    """Passengers per step."""
 
 
 SETTINGS = {"sgd": Setting(0.001, 150), "adam": Setting(0.02, 100)}
@@ -35,8 +39,13 @@ class Part(NamedTuple):
     """A division into training and test rows, and the seeds of the runs that train on it."""
 
     train: Examples
+    """Trained on."""
+
     test: Examples
+    """Predicted."""
+
     seeds: Sequence[int]
+    """Of the runs."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,18 +54,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parts(table: TitanicTable, seeds: int, *, in_order: bool) -> list[Part]:
-    """Divide the passengers into 600 to train with and the others to test with.
+    """Divide the passengers into 600 to train on and the others to test on.
 
     Args:
         table: the passengers.
         seeds: runs, >= 1.
-        in_order: True: the first 600 train every run; False: each seed draws its own 600.
+        in_order: True: every run trains on the first 600; False: each seed draws its own 600.
 
-    Raises: ValueError where a part would be empty or without one of the two outcomes.
+    Raises:
+        ValueError: a part would be empty or lack one of the two outcomes.
     """
     x, y, _ = table
     if len(y) <= N_TRAIN:
-        raise ValueError(f"{N_TRAIN} passengers train and the others test, but there are only {len(y)}; give more rows")
+        raise ValueError(
+            f"{N_TRAIN} passengers train and the others test, but there are only {len(y)}; give a file with more rows"
+        )
     if in_order:
         found = [Part((x[:N_TRAIN], y[:N_TRAIN]), (x[N_TRAIN:], y[N_TRAIN:]), range(seeds))]
     else:
@@ -69,7 +81,7 @@ def parts(table: TitanicTable, seeds: int, *, in_order: bool) -> list[Part]:
 
 
 def prepared(part: Part, *, standardised: bool) -> Part:
-    """Fill missing values with the medians of the training rows, and standardise by their moments where asked."""
+    """Fill missing values with the medians of the training rows; standardise by their moments if asked to."""
 
     def prepare(x):
         x = fill_missing(x, values)
@@ -84,13 +96,13 @@ def measure(logits: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Compare predictions with what happened.
 
     Args:
-        logits: (n,); a passenger with a positive one is predicted to survive. One that is not finite, from a run that
-            diverged, makes every measure NaN.
-        y: (n,), 1 where the passenger survived, both outcomes present.
+        logits: (n,); a passenger with a positive logit is predicted to survive. A logit that is not finite, from a run
+            that diverged, makes every measure NaN.
+        y: 1 for survivors, 0 otherwise, both outcomes present, (n,).
 
     Returns:
-        accuracy in percent; off, how many survivors too many or too few are predicted; missed survivors and false
-        alarms in passengers; these three as shares of the survivors in percent; auc, the area under the ROC curve.
+        accuracy in percent; off, the error in the number of predicted survivors; missed survivors and false alarms, in
+        passengers; these three as shares of the survivors in percent; auc, the area under the ROC curve.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -115,15 +127,15 @@ def _experiment(options, console):
     divided = {missing: parts(rows, options.seeds, in_order=given) for missing, rows in tables.items()}
     network = jaxmlp.mlp((7, options.hidden, 1), activation=options.activation, initializer="glorot_normal")
     runs: dict[str, Any] = {}
-    with command.progress(console) as progress:
-        bar = progress.add_task("", total=2 * len(tables) * len(SETTINGS) * options.seeds)
+    with command.progress(console) as bar:
+        task = bar.add_task("", total=2 * len(tables) * len(SETTINGS) * options.seeds)
         for missing, standardised in itertools.product(tables, (False, True)):
             ready = [prepared(part, standardised=standardised) for part in divided[missing]]
             name = f"{missing}, {'standardised' if standardised else 'raw'}"
             runs[name] = {}
             for rule in SETTINGS:
-                progress.update(bar, description=f"{rule}, {name}")
-                runs[name][rule] = _trained(ready, network, rule, options.epochs, partial(progress.advance, bar))
+                bar.update(task, description=f"{rule}, {name}")
+                runs[name][rule] = _trained(ready, network, rule, options.epochs, partial(bar.advance, task))
             if standardised:
                 runs[name]["logistic"] = _logistic(ready)
     survivors = {missing: [int(part.test[1].sum()) for part in found] for missing, found in divided.items()}
@@ -136,19 +148,19 @@ def _experiment(options, console):
         "test_survivors": survivors,
         "runs": runs,
     }
-    # With the rows filled the pictures look the same.
+    # With filled rows the pictures look the same.
     shown = {name: methods for name, methods in runs.items() if name.startswith("left out")}
     return Outcome(
         results,
         list(report.comparisons(runs, survivors, count=given)),
-        [_filled(table, divided["filled"]), _rows_used(n_test, survivors), *report.remarks(runs)],
+        [_filled(table, divided["filled"]), _rows_used(n_test, survivors), *report.notes(runs)],
         {picture.__name__: partial(picture, shown) for picture in report.PICTURES},
         [report.table(runs)],
     )
 
 
 def _trained(ready, network, rule, epochs, on_run):
-    """Train every seed on its part; the parts have equal shapes, so that all share one compiled program."""
+    """Train every seed on its part; the parts have equal shapes, so one compiled program serves all."""
     loss_fn = jaxmlp.objective(network.apply, "binary_cross_entropy")
     setting = SETTINGS[rule]
     measured, scores, labels, train_losses, test_losses = [], [], [], [], []
@@ -183,12 +195,12 @@ def _trained(ready, network, rule, epochs, on_run):
 
 @partial(jax.jit, static_argnums=0)
 def _logits(apply, params, x):
-    """The logits (runs, n) of every run's network."""
+    """The logits of every run's network, (runs, n)."""
     return jax.vmap(apply, in_axes=(0, None))(params, x)[..., 0]
 
 
 def _logistic(ready):
-    """Fit scikit-learn's logistic regression, with its usual penalty, once for each part."""
+    """Fit scikit-learn's logistic regression, with its default penalty, to each part."""
     from sklearn.linear_model import LogisticRegression
 
     labels = [part.test[1] for part in ready]
@@ -201,7 +213,7 @@ def _columns(measured):
 
 
 def _roc(scores, labels):
-    """The ROC curve as the mean of the runs' true positive rates at given false positive rates, and their range."""
+    """The mean and the range of the runs' true positive rates at given false positive rates."""
     from sklearn.metrics import roc_curve
 
     grid = np.linspace(0, 1, 101)
@@ -211,7 +223,7 @@ def _roc(scores, labels):
             false_positive, true_positive, _ = roc_curve(y, row, drop_intermediate=False)
             rates.append(np.interp(grid, false_positive, true_positive))
     rates = np.array(rates or [np.full(len(grid), np.nan)])
-    rates[:, 0] = 0  # a curve starts at the origin, from where np.interp would jump to the end of its first rise
+    rates[:, 0] = 0  # a curve starts at the origin; np.interp would start it at the end of its first rise
     return {
         "false_positive_rate": grid,
         "mean": rates.mean(axis=0),
@@ -221,7 +233,7 @@ def _roc(scores, labels):
 
 
 def _filled(table, divided):
-    """Say what was missing and with what it was filled."""
+    """Say what was missing and how it was filled."""
     counts = np.isnan(table.x).sum(axis=0)
     values = np.array([medians(part.train[0]) for part in divided])
     said = []
@@ -229,33 +241,35 @@ def _filled(table, divided):
         if count:
             low, high = column.min(), column.max()
             said.append(f"{count} of {name} with {low:g}" + (f" to {high:g}" if high > low else ""))
-    filled = ", ".join(said) or "nothing, since nothing was missing"
+    filled = ", ".join(said) or "nothing, since no value was missing"
     return f"Filled with the median of the training rows: {filled} (port 0 C, 1 Q, 2 S; sex 0 male, 1 female)."
 
 
 def _rows_used(n_test, survivors):
     said = [
-        f"{n_test[missing]} test passengers with {np.mean(survivors[missing]):.4g} survivors where incomplete rows are "
+        f"{n_test[missing]} test passengers with {np.mean(survivors[missing]):.4g} survivors if incomplete rows are "
         f"{missing}"
         for missing in n_test
     ]
     origin = ""
     if survivors["left out"] == [101] != survivors["filled"]:
-        origin = " The published 101 survivors are found in this file where incomplete rows are left out."
-    return f"{N_TRAIN} passengers train; {'; '.join(said)}.{origin}"
+        origin = " The published 101 survivors are those of this file with incomplete rows left out."
+    return f"{N_TRAIN} training passengers; {'; '.join(said)}.{origin}"
 
 
 def _parser():
     parser = command.options(
         "titanic",
         "Train a network on 600 passengers of the Titanic by SGD (learning rate 0.001, batch size 150) and by Adam "
-        "(0.02, 100), and predict who of the others survived; a logistic regression beside it.",
+        "(0.02, 100), and predict which of the others survived, beside a logistic regression.",
         seeds=20,
         data=True,
     )
     add = parser.add_argument
-    add("--csv", type=Path, metavar="FILE", help="Kaggle's train.csv, its first 600 to train; else TFDS's, random")
-    add("--hidden", type=int, default=15, metavar="N", help="hidden units")
-    add("--activation", default="relu", metavar="NAME", help="of the hidden units, a name in jaxmlp.activations")
-    add("--epochs", type=int, default=1000, metavar="N", help="passes over the training rows")
+    text = "Kaggle's train.csv, whose first 600 rows train (default: TFDS's table, 600 random rows per seed)"
+    add("--csv", type=Path, metavar="FILE", help=text)
+    add("--hidden", type=int, default=15, least=1, metavar="N", help="hidden units")
+    text = "activation of the hidden units"
+    add("--activation", default="relu", choices=ACTIVATIONS, metavar="NAME", help=text)
+    add("--epochs", type=int, default=1000, least=1, metavar="N", help="passes over the training rows")
     return parser

@@ -1,4 +1,4 @@
-"""Pictures, tables and remarks on the runs on the Titanic, made from what was measured; nothing here trains."""
+"""Pictures, tables and notes on the runs, made from what was measured."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ Runs = Mapping[str, Mapping[str, Mapping[str, Any]]]  # preparation -> method ->
 
 
 def roc(runs: Runs) -> Figure:
-    """Draw the mean ROC curve of each method, the range over the seeds behind it."""
+    """Draw the mean ROC curve of each method, with its range over the seeds."""
     figure, axes = _panels(runs, 3.6)
     for ax, (name, methods) in zip(axes, runs.items(), strict=True):
         ax.plot([0, 1], [0, 1], ":", color="0.6", linewidth=1)
@@ -50,7 +50,7 @@ def roc(runs: Runs) -> Figure:
 
 
 def histogram(runs: Runs) -> Figure:
-    """Draw how many runs are off by how many predicted survivors."""
+    """Draw a histogram of the error in the number of predicted survivors."""
     largest = np.nanmax([[0, *found["off"]] for methods in runs.values() for found in _networks(methods).values()])
     width = 5 * max(1, round(largest / 60))  # about a dozen bins
     edges = np.arange(0, largest + width + 1, width) - 0.5  # whole passengers do not lie on an edge
@@ -72,7 +72,7 @@ def histogram(runs: Runs) -> Figure:
         ax.set_title(_title(name), fontsize=10)
         ax.yaxis.set_major_locator(MaxNLocator(integer=True))
         ax.legend(fontsize=9, frameon=False)
-    axes[-1].set_xlabel("predicted survivors, too many or too few (passengers)")
+    axes[-1].set_xlabel("error in the number of predicted survivors (passengers)")
     return figure
 
 
@@ -85,7 +85,7 @@ def loss_curves(runs: Runs) -> Figure:
             look = {"color": _LOOKS[rule]["color"], "linewidth": 1.2}
             ax.plot(epochs, found["test_loss"], label=f"{_LABELS[rule]}, test", **look)
             ax.plot(epochs, found["train_loss"], ":", label=f"{_LABELS[rule]}, training", **look)
-        # On raw fares the first epochs lie far above; what matters lies below twice the loss of a coin, log 2.
+        # With raw fares the first epochs lie far above; twice the loss of a coin flip, log 2, is enough.
         ax.set(xscale="log", ylabel="loss (nats per passenger)", ylim=(0.25, 1.4))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda epoch, _: f"{epoch:g}"))
         ax.set_title(_title(name), fontsize=10)
@@ -98,12 +98,12 @@ PICTURES = (roc, histogram, loss_curves)
 
 
 def comparisons(runs: Runs, survivors: Mapping[str, Sequence[int]], *, count: bool) -> Iterator[Comparison]:
-    """Set how many survivors too many or too few are predicted beside the published figure.
+    """Compare the error in the number of predicted survivors with the published figure.
 
     Args:
         runs: preparation -> method -> what was measured.
-        survivors: among the test passengers of each run, with the incomplete rows left out and filled.
-        count: True: in passengers, all runs having the same ones; False: as a share of the survivors, in percent.
+        survivors: among the test passengers of each run, with incomplete rows left out and filled.
+        count: True: in passengers, which are the same in all runs; False: as a share of the survivors, in percent.
     """
     published = {"sgd": _PUBLISHED_COUNT if count else _PUBLISHED_SHARE, "adam": "clearly better", "logistic": "-"}
     for name, methods in runs.items():
@@ -114,25 +114,25 @@ def comparisons(runs: Runs, survivors: Mapping[str, Sequence[int]], *, count: bo
 
 
 def table(runs: Runs) -> Table:
-    """Tabulate what each method got wrong: mean and 95 % interval over the seeds."""
+    """Tabulate the errors of each method: mean and 95 % interval over the seeds."""
     rows = Table(
         "incomplete rows, features",
         "method",
         *_MEASURES.values(),
-        title="Predicted survivors too many or too few; survivors missed, false alarms (% of survivors)",
+        title="Error in the number of predicted survivors; survivors missed and false alarms (% of survivors)",
     )
     for name, methods in runs.items():
         for row, (method, found) in enumerate(methods.items()):
             cells = [
-                command.here(Comparison("", "", found[measure], ".3f" if measure == "auc" else ".1f")).split(" (")[0]
+                command.with_interval(found[measure], ".3f" if measure == "auc" else ".1f", count=False)
                 for measure in _MEASURES
             ]
             rows.add_row(name if row == 0 else "", method, *cells, end_section=row == len(methods) - 1)
     return rows
 
 
-def remarks(runs: Runs) -> Iterator[str]:
-    """Say by how much Adam is better than SGD, and which of them overfits."""
+def notes(runs: Runs) -> Iterator[str]:
+    """Say by how much Adam is better than SGD, and how the losses go."""
     yield _paired(runs)
     yield from _overfitting(runs)
 
@@ -156,13 +156,13 @@ def _paired(runs):
         difference = np.subtract(methods["sgd"]["off"], methods["adam"]["off"])
         p_value = statistics.paired_p_value(methods["sgd"]["off"], methods["adam"]["off"])
         said.append(f"{difference.mean():.1f} ({name}; p = {p_value:.2g})")
-    return f"By how many survivors SGD is further off than Adam, paired by seed: {', '.join(said)}."
+    return f"Error of SGD minus error of Adam in survivors, paired by seed: {', '.join(said)}."
 
 
 def _overfitting(runs):
-    """Say where each network's test loss is lowest, and what it and the training loss are then and at the end.
+    """Say where each network's test loss is lowest, and what it and the training loss are there and at the end.
 
-    The losses are means over the seeds and over a fiftieth of the epochs: single epochs jump.
+    The losses are means over the seeds and over a fiftieth of the epochs, since single epochs fluctuate.
     """
     for name, methods in runs.items():
         said = []

@@ -1,5 +1,35 @@
-"""The comparison of optimizers: tune on a validation part, freeze the choice, rerun on fresh seeds, test once."""
+"""The comparison of optimizers: tune on a validation part, freeze the choice, rerun on fresh seeds, test once.
+
+Reached by importing its modules, never by import jaxmlp; it needs the extra `comparison`.
+
+- Work: problems (tasks and data), protocol (the plan and its execution), study (the training runs), statistics, speed.
+- Files: store (finished runs of an interrupted experiment), record (results.json and where its numbers came from).
+- Reports, made from the record alone: summary, report (tables), figures, page (HTML); drawing is the style of all
+  pictures, toy a made-up record for examples.
+- Command line: command (python -m experiments.optimizers); console, the frame of every command.
+"""
 
 from jaxmlp._checks import need
 
 need("comparison", "matplotlib", "rich", "scipy", "threadpoolctl")
+
+# Submodules, which pyright does not count as names of the package.
+# pyright: reportUnsupportedDunderAll=false
+__docformat__ = "google"
+__all__ = [
+    "command",
+    "console",
+    "drawing",
+    "figures",
+    "page",
+    "problems",
+    "protocol",
+    "record",
+    "report",
+    "speed",
+    "statistics",
+    "store",
+    "study",
+    "summary",
+    "toy",
+]

@@ -1,10 +1,9 @@
-"""Which optimizer, at which learning rate, is better, and is the difference real?
+"""The command line of the comparison: python -m experiments.optimizers.
 
-Tunes each optimizer's learning rate on a validation part, freezes the choice, trains it again with fresh seeds, and
-measures those runs on the test set. Run: python -m experiments.optimizers --help
+It tunes each optimizer's learning rate on a validation part, freezes the choice, trains it again with fresh seeds, and
+measures those runs on the test set.
 """
 
-import argparse
 import itertools
 import shlex
 import sys
@@ -15,72 +14,87 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
 from jaxmlp import _files
-from jaxmlp.comparison import drawing, figures, problems, protocol, record, report
+from jaxmlp.comparison import console, drawing, figures, problems, protocol, record, report, store, summary
 from jaxmlp.comparison.page import write_page
-from jaxmlp.comparison.store import RunStore, load_arrays, save_arrays
 from jaxmlp.datasets import DatasetUnavailableError
 
-_RECORD, _CURVES, _RUNS = "results.json", "curves.npz", "unfinished-runs"
+__docformat__ = "google"
+__all__ = ["main"]
+
+_RECORD, _CURVES = "results.json", "curves.npz"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line.
+
+    Args:
+        arguments: the words after the command's name; None: those of sys.argv.
+
+    Returns:
+        The exit status.
+
+    Example:
+        >>> main(["--optimizers", "adm"])  # prints "error: unknown optimizer 'adm' ..." on stderr
+        2
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    options = _parser().parse_args(words)
-    console, errors = Console(), Console(stderr=True)
-    if not console.is_terminal:  # a file or a pipe, which can take lines of any length
-        console = Console(width=120)
-    try:
+
+    def body(screen):
+        options = _parser().parse(words)
         if options.list:
-            console.print(_problem_table())
+            screen.print(_problem_table())
         elif options.report_only:
-            _report(options.output, console)
+            _report(options.output, screen)
         else:
-            _run(options, words, console)
-    # What a user can mend; anything else is a defect and shows its traceback.
-    except (ValueError, OSError) as error:
-        hint = "" if isinstance(error, ValueError | DatasetUnavailableError) else "; name another folder by --output"
-        errors.print(f"error: {error}{hint}", style="red", markup=False, highlight=False, soft_wrap=True)
-        return 2
-    except KeyboardInterrupt:
-        kept = any((options.output / _RUNS).glob("*.npz"))
-        what = "finished runs are kept. To go on: the same command with --resume" if kept else "no run had finished"
-        errors.print(f"interrupted; {what}", style="yellow")
-        return 130
-    return 0
+            _run(options, words, screen)
+        return 0
+
+    return console.guarded(body)
 
 
-def _run(options, words, console):
+def _run(options, words, screen):
     started = time.perf_counter()
     folder = options.output
-    # All that can be refused is, before data are loaded or fetched.
+    # Whatever can be refused is refused before data are loaded or fetched.
     for name in options.problem or ("mnist", "digits"):
         _plan(name, options)
     folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _compare(options, words, screen, started)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(console.left_after_interrupt(folder)) from None
+    try:
+        _report(folder, screen)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("the record is written; for tables and pictures, add --report-only") from None
+
+
+def _compare(options, words, screen, started):
+    """Train, and write the record and the curves."""
+    folder = options.output
     chosen, why = _chosen_problems(options)
-    console.print(f"[bold]{', '.join(chosen)}[/bold]: {why}", highlight=False, soft_wrap=True)
+    screen.print(f"[bold]{', '.join(chosen)}[/bold]: {why}", highlight=False, soft_wrap=True)
     plans = {name: _plan(name, options) for name in chosen}
     origin = record.provenance()
     for name, plan in plans.items():
         protocol.check_fits(plan, chosen[name])
     digests = {name: record.digest(*itertools.chain(*data)) for name, data in chosen.items()}
     identity = {"plans": {name: plan.describe() for name, plan in plans.items()}, "data": digests, "provenance": origin}
-    store = RunStore(folder / _RUNS, identity, resume=options.resume)
+    runs = store.RunStore(folder / store.UNFINISHED, identity, resume=options.resume)
     studies, curves = {}, {}
-    with _progress(console) as progress:
-        bar = progress.add_task("starting", total=sum(plan.runs for plan in plans.values()))
+    with console.progress(screen) as bar:
+        task = bar.add_task("starting", total=sum(plan.runs for plan in plans.values()))
         for name, plan in plans.items():
             study, found = protocol.execute(
-                plan, chosen[name], store, lambda what, runs: progress.update(bar, description=what, advance=runs)
+                plan, chosen[name], runs, lambda what, count: bar.update(task, description=what, advance=count)
             )
             studies[name] = study | {"data_sha256": digests[name]}
             curves |= {f"{name}/{path}": values for path, values in found.items()}
-        progress.update(bar, description="done")
-    save_arrays(folder / _CURVES, curves)
+        bar.update(task, description="done")
+    store.save_arrays(folder / _CURVES, curves)
     results = {
         "experiment": "optimizers",
         "format": 1,
@@ -92,72 +106,69 @@ def _run(options, words, console):
         "seconds_of_last_call": time.perf_counter() - started,
     }
     record.write(folder / _RECORD, results)
-    store.discard()
-    _report(folder, console)
+    runs.discard()
 
 
-def _report(folder: Path, console: Console) -> None:
-    """Make every table, picture and page from the record in folder."""
+def _report(folder: Path, screen: Console) -> None:
+    """Write every table, picture and page from the record in folder."""
     results, curves = _read(folder)
     texts: dict[str, list[str]] = {"table.md": [], "table.tex": []}
-    written, summaries = [], {}
+    pictures, summaries = [], {}
     for name, problem in results["problems"].items():
-        own = {path.split("/", 1)[1]: values for path, values in curves.items() if path.split("/", 1)[0] == name}
-        summary = summaries[name] = report.summarise(problem)
-        for table in report.screen_tables(name, problem, summary):
-            console.print(table)
-        for finding in summary.findings:
-            console.print(f"  {finding}", highlight=False, soft_wrap=True)
-        texts["table.md"].append(report.markdown_tables(name, problem, summary))
-        texts["table.tex"].append(report.latex_table(name, problem, summary))
+        of_problem = {path.split("/", 1)[1]: v for path, v in curves.items() if path.split("/", 1)[0] == name}
+        found = summaries[name] = summary.summarise(problem)
+        for table in report.screen_tables(name, problem, found):
+            screen.print(table)
+        for finding in found.findings:
+            screen.print(f"  {finding}", highlight=False, soft_wrap=True)
+        texts["table.md"].append(report.markdown_tables(name, problem, found))
+        texts["table.tex"].append(report.latex_table(name, problem, found))
         for kind, draw in figures.PER_PROBLEM.items():
             path = folder / f"{name}-{kind}.png"
-            drawing.save(draw(name, problem, own), path)
-            written.append(path)
+            drawing.save(draw(name, problem, of_problem), path)
+            pictures.append(path)
     texts["table.md"].append(report.origin(results) + "\n")
     texts["table.tex"].append("% " + report.origin(results) + "\n")
     for file, parts in texts.items():
         _files.write(folder / file, "\n".join(parts))
-    times = report.target_times(results["problems"])
+    times = summary.target_times(results["problems"])
     drawing.save(figures.profile(times), folder / "profile.png")
-    write_page(folder / "report.html", results, summaries, times, written, folder / "profile.png")
-    console.print(f"  {report.origin(results)}", highlight=False, soft_wrap=True)
-    console.print(f"  {results['seconds_of_last_call']:.0f} s in the last call.", highlight=False)
-    console.print(f"  Record, curves, tables, pictures and report.html: {folder}", highlight=False, soft_wrap=True)
+    write_page(folder / "report.html", results, summaries, times, pictures, folder / "profile.png")
+    screen.print(f"  {report.origin(results)}", highlight=False, soft_wrap=True)
+    screen.print(f"  {results['seconds_of_last_call']:.0f} s in the last call.", highlight=False)
+    screen.print(f"  Record, curves, tables, pictures and report.html: {folder}", highlight=False, soft_wrap=True)
 
 
 def _read(folder):
-    """The record in folder and its curves, both checked to be ours and of the same run."""
+    """The record in folder and its curves, both checked to be of this comparison and of the same run."""
     if not (folder / _RECORD).exists():
-        raise ValueError(f"there is no {_RECORD} in {folder}; run the comparison first, or name its folder by --output")
+        raise ValueError(f"there is no {_RECORD} in {folder}; run the comparison first, or give its folder to --output")
     results = record.read(folder / _RECORD)
     if results.get("experiment") != "optimizers" or results.get("format") != 1:
         raise ValueError(
-            f"{folder / _RECORD} is not a record of this comparison; run it again, or name another --output"
+            f"{folder / _RECORD} is not a record of this comparison; run it again, or choose another --output"
         )
     path = folder / results["curves"]["file"]
-    curves = load_arrays(path)
+    curves = store.load_arrays(path)
     if curves is None or zlib.crc32(path.read_bytes()) != results["curves"]["crc32"]:
         raise ValueError(
-            f"{path} is missing, damaged or of another run than {_RECORD} beside it; run the comparison again"
+            f"{path} is missing, damaged or from another run than {_RECORD} beside it; run the comparison again"
         )
     return results, curves
 
 
 def _chosen_problems(options) -> tuple[dict[str, Any], str]:
-    """Return the data of each problem to run, and why these: loaded first, so that a missing one ends the run early."""
+    """The data of each problem to run, loaded first so that a missing data set ends the run early, and the reason."""
 
     def load(name):
         return problems.load(problems.get(name), data_dir=options.data_dir, mirror=options.mirror)
 
     if options.problem:
-        for name in options.problem:
-            problems.get(name)
         return {name: load(name) for name in dict.fromkeys(options.problem)}, "named by --problem"
     try:
-        return {"mnist": load("mnist")}, "the default, MNIST being at hand"
+        return {"mnist": load("mnist")}, "the default, since MNIST is available"
     except DatasetUnavailableError as error:
-        return {"digits": load("digits")}, f"in place of MNIST, which cannot be had ({error})"
+        return {"digits": load("digits")}, f"used because MNIST is not available ({error})"
 
 
 def _plan(name, options):
@@ -172,86 +183,66 @@ def _plan(name, options):
     )
 
 
-def _progress(console):
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("runs"))
-    return Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True)
-
-
 def _problem_table():
     table = Table("network", "batch", "epochs", "targets", "source", title="Problems")
     table.columns.insert(0, Column("problem", no_wrap=True))
     for problem in problems.PROBLEMS.values():
         targets = ", ".join(f"{100 * target:g} %" for target in problem.targets)
         sizes = "-".join(map(str, problem.layer_sizes))
-        source = problem.source + (f". Differs: {problem.differences}" if problem.differences else "")
+        source = problem.source + (f". Differences: {problem.differences}" if problem.differences else "")
         table.add_row(problem.name, sizes, str(problem.batch_size), str(problem.epochs), targets, source)
     return table
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.optimizers",
-        description="Compare optimizers: tune each learning rate on a validation part, freeze it, train again with "
-        "fresh seeds, test once. Prints a table; writes a record, curves, tables, pictures and a page.",
+    parser = console.Parser(
+        "python -m experiments.optimizers",
+        "Compare optimizers: tune each learning rate on a validation part, freeze it, train again with fresh seeds, "
+        "and test once. Prints a table; writes a record, curves, tables, pictures and an HTML page.",
     )
     add = parser.add_argument
-    add(
-        "--problem",
-        nargs="+",
-        metavar="NAME",
-        help="problems to run (see --list); without it mnist, or digits "
-        "where MNIST is neither on disk nor can be fetched",
-    )
-    add("--list", action="store_true", help="list the problems, their settings and sources, and stop")
+    add("--problem", nargs="+", metavar="NAME", help="problems to run (default: mnist, or digits if MNIST is missing)")
+    add("--list", action="store_true", help="list the problems with their settings and sources, and exit")
     add(
         "--optimizers",
         nargs="+",
         metavar="NAME",
         default=protocol.OPTIMIZERS,
-        help=f"default: {' '.join(protocol.OPTIMIZERS)}; amsgrad is known too",
+        help="optimizers to compare; amsgrad is available too",
     )
     add(
         "--learning-rates",
         nargs="+",
         type=float,
         metavar="RATE",
-        help="one grid for all optimizers; default: nine half-decades, 1e-3 to 10, and 1e-5 to 0.1 for rmsprop, adam "
-        "and amsgrad, whose steps are of unit size",
+        help="one grid for all optimizers (default: nine half-decades from 1e-3 to 10; for rmsprop, adam and amsgrad, "
+        "whose steps have unit size, from 1e-5 to 0.1)",
     )
-    add("--seeds", type=int, metavar="N", help="fresh seeds of each choice (default 5); tuning takes 3, or fewer")
-    add("--epochs", type=int, metavar="N", help="epochs of each run; while tuning at most the problem's own number")
-    add("--batch-size", type=int, metavar="N", help="examples per step; default: the problem's own")
+    add("--seeds", type=int, metavar="N", help="fresh seeds of each choice; tuning takes 3 or fewer (default: 5)")
     add(
-        "--full",
-        action="store_true",
-        help="36 learning rates from 1e-5 to 100 for every optimizer and 10 seeds (hours on a CPU)",
+        "--epochs",
+        type=int,
+        metavar="N",
+        help="epochs of each final run, and the most while tuning (default: the problem's)",
     )
+    add("--batch-size", type=int, metavar="N", help="examples per step (default: the problem's)")
+    add("--full", action="store_true", help="36 learning rates from 1e-5 to 100 and 10 seeds (hours on a CPU)")
     add(
         "--output",
         type=Path,
         metavar="DIR",
         default=Path("results", "optimizers"),
-        help="where to write (default results/optimizers); the record of a finished run there is replaced",
+        help="output folder; the record of a finished run in it is replaced",
     )
     add(
         "--resume",
         action="store_true",
-        help="go on with the interrupted run in the output folder; its settings must be the same",
+        help="continue the interrupted run in the output folder; its settings must be the same",
     )
     add(
         "--report-only",
         action="store_true",
-        help="make tables, pictures and page anew from the record in the output folder, without training",
+        help="regenerate tables, pictures and page from the record in the output folder, without training",
     )
-    add(
-        "--data-dir",
-        type=Path,
-        metavar="DIR",
-        help="where data sets lie, or are put (default $TFDS_DATA_DIR, else ~/tensorflow_datasets)",
-    )
-    add(
-        "--mirror",
-        metavar="URL",
-        help="fetch missing data sets from here (default $JAXMLP_MIRROR, else their official addresses)",
-    )
+    console.add_data_options(parser)
     return parser

@@ -1,4 +1,4 @@
-"""What every picture has in common: colours, style, axes, and the way to disk."""
+"""What all pictures have in common: colours, style, axes and how they are saved."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from jaxmlp._files import replacing
 
-# Okabe and Ito's palette (2008), which the colour-blind can tell apart; each optimizer keeps its look in every picture.
+__docformat__ = "google"
+__all__ = ["LOOKS", "logarithmic", "new", "save"]
+
 LOOKS: dict[str, dict[str, Any]] = {
     "sgd": {"color": "#000000", "linestyle": "-", "marker": "o"},
     "momentum": {"color": "#0072B2", "linestyle": "--", "marker": "s"},
@@ -25,6 +27,8 @@ LOOKS: dict[str, dict[str, Any]] = {
     "adam": {"color": "#D55E00", "linestyle": "-", "marker": "P"},
     "amsgrad": {"color": "#CC79A7", "linestyle": "-.", "marker": "X"},
 }
+"""Optimizer -> its look in every picture, in colours that the colour-blind can tell apart (Okabe and Ito, 2008)."""
+
 _STYLE: dict[Any, Any] = {
     "figure.constrained_layout.use": True,
     "font.size": 11,
@@ -38,23 +42,61 @@ _STYLE: dict[Any, Any] = {
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write figure to path, as its ending says, at 150 dots per inch, and close it."""
+    """Write a figure to a file at 150 dots per inch, whole or not at all, and close it.
+
+    Args:
+        figure: what was drawn.
+        path: its suffix decides the format, e.g. .png.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "empty.png"
+        >>> save(new(1, (4.0, 3.0))[0], path)
+        >>> path.exists()
+        True
+    """
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)
     plt.close(figure)
 
 
 def new(rows: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axes]]:
-    """Make a figure of that many axes, one above the other, in the style of all pictures here; size in inches."""
-    # One column: on a phone a picture is as wide as the screen, and its letters must still be read.
+    """Make a figure in the common style, its axes one above the other.
+
+    Args:
+        rows: number of axes.
+        size: width and height in inches.
+
+    Returns:
+        (figure, axes from top to bottom).
+
+    Example:
+        >>> figure, axes = new(2, (6.0, 7.0))
+        >>> len(axes)
+        2
+        >>> plt.close(figure)
+    """
+    # One column: on a phone a picture is as wide as the screen, and its text must still be legible.
     with plt.rc_context(_STYLE):
         figure, axes = plt.subplots(rows, 1, figsize=size, squeeze=False)
     return figure, list(axes.flat)
 
 
-def logarithmic(ax):
-    """A logarithmic y axis with ticks such as 2, 5, 10, 20, more on a short one; left linear without numbers."""
-    values = np.concatenate([line.get_ydata() for line in ax.lines] or [np.zeros(0)])
+def logarithmic(ax: Axes) -> None:
+    """Make the y axis logarithmic, with ticks such as 2, 5, 10, 20; it stays linear if no line has a positive value.
+
+    Args:
+        ax: axes on which all lines are already drawn.
+
+    Example:
+        >>> figure, (ax,) = new(1, (4.0, 3.0))
+        >>> _ = ax.plot([1, 2], [0.5, 20.0])
+        >>> logarithmic(ax)
+        >>> ax.get_yscale()
+        'log'
+        >>> plt.close(figure)
+    """
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines] or [np.zeros(0)])
     if not np.any(values[np.isfinite(values)] > 0):
         return
     ax.set_yscale("log")

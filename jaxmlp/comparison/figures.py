@@ -1,4 +1,4 @@
-"""Pictures of a comparison, made from its record and its curves; nothing here trains."""
+"""Pictures of a comparison, made from its record and its curves alone."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,11 +10,27 @@ from matplotlib.ticker import MaxNLocator
 from jaxmlp.comparison import statistics
 from jaxmlp.comparison.drawing import LOOKS, logarithmic, new
 
+__docformat__ = "google"
+__all__ = ["PER_PROBLEM", "budget", "learning_curves", "profile", "sensitivity", "time_to_target"]
+
 Curves = Mapping[str, np.ndarray]
 
 
 def learning_curves(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
-    """Draw test error and training loss of each choice by epoch, with the range over the seeds."""
+    """Draw test error and training loss of each choice by epoch, with the range over the seeds.
+
+    Args:
+        name: of the problem.
+        problem: the record's entry of the problem.
+        curves: those of the problem, optimizer/phase/quantity -> array.
+
+    Example:
+        >>> from jaxmlp.comparison import drawing, toy
+        >>> figure = learning_curves("digits", toy.PROBLEM, toy.CURVES)
+        >>> len(figure.axes)
+        2
+        >>> drawing.plt.close(figure)
+    """
     figure, (error_axes, loss_axes) = new(2, (6.0, 7.0))
     for optimizer, entry in problem["optimizers"].items():
         label = f"{optimizer} ({entry['chosen']:g})"
@@ -22,7 +38,7 @@ def learning_curves(name: str, problem: Mapping[str, Any], curves: Curves) -> Fi
         _band(loss_axes, curves[f"{optimizer}/final/train_loss"], optimizer, label)
     n = len(problem["fresh_seeds"])
     error_axes.set(ylabel="test error (%)")
-    error_axes.set_title(f"{name}: mean of {n} seeds, band from lowest to highest", fontsize=10)
+    error_axes.set_title(f"{name}: mean of {n} seeds; band: lowest to highest", fontsize=10)
     loss_axes.set(xlabel="epoch", ylabel="training loss (nats per example)")
     for ax in (error_axes, loss_axes):
         logarithmic(ax)
@@ -32,7 +48,20 @@ def learning_curves(name: str, problem: Mapping[str, Any], curves: Curves) -> Fi
 
 
 def sensitivity(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
-    """Draw validation error at the end of tuning by learning rate, the choice ringed."""
+    """Draw validation error at the end of tuning by learning rate, with a ring around the choice.
+
+    Args:
+        name: of the problem.
+        problem: the record's entry of the problem.
+        curves: those of the problem, optimizer/phase/quantity -> array.
+
+    Example:
+        >>> from jaxmlp.comparison import drawing, toy
+        >>> figure = sensitivity("digits", toy.PROBLEM, toy.CURVES)
+        >>> len(figure.axes)
+        1
+        >>> drawing.plt.close(figure)
+    """
     figure, axes = new(1, (6.0, 4.2))
     ax = axes[0]
     for optimizer, entry in problem["optimizers"].items():
@@ -43,14 +72,27 @@ def sensitivity(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure
         ax.plot(rates[chosen], error[chosen].mean(), "o", ms=11, mfc="none", mec=LOOKS[optimizer]["color"], mew=1.5)
     seeds, epochs = len(problem["tuning_seeds"]), problem["problem"]["tune_epochs"]
     ax.set(xscale="log", xlabel="learning rate (per step)", ylabel="validation error (%)")
-    ax.set_title(f"{name}: validation error after {epochs} epochs, {seeds} seeds, choice ringed", fontsize=10)
+    ax.set_title(f"{name}: validation error after {epochs} epochs, {seeds} seeds; ring: choice", fontsize=10)
     logarithmic(ax)
     ax.legend(fontsize=9, frameon=False)
     return figure
 
 
 def time_to_target(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
-    """Draw, for each target, the epochs and seconds that each choice takes to reach it on the test set."""
+    """Draw, for each target, the seconds that each choice takes to reach it on the test set.
+
+    Args:
+        name: of the problem.
+        problem: the record's entry of the problem.
+        curves: those of the problem, optimizer/phase/quantity -> array.
+
+    Example:
+        >>> from jaxmlp.comparison import drawing, toy
+        >>> figure = time_to_target("digits", toy.PROBLEM, toy.CURVES)
+        >>> len(figure.axes)
+        1
+        >>> drawing.plt.close(figure)
+    """
     targets = next(iter(problem["optimizers"].values()))["to_target"]
     figure, axes = new(len(targets), (6.0, 0.6 + 2.7 * len(targets)))
     optimizers = list(problem["optimizers"])
@@ -60,7 +102,7 @@ def time_to_target(name: str, problem: Mapping[str, Any], curves: Curves) -> Fig
             look, all_seconds = LOOKS[optimizer], problem["optimizers"][optimizer]["to_target"][target]["seconds"]
             seconds = [value for value in all_seconds if value is not None]
             ax.plot(seconds, [row] * len(seconds), look["marker"], color=look["color"], alpha=0.7)
-            if 2 * len(seconds) > len(all_seconds):  # else the median seed never reaches it
+            if 2 * len(seconds) > len(all_seconds):  # otherwise the median seed never reaches it
                 median = np.median([np.inf if value is None else value for value in all_seconds])
                 ax.plot(median, row, "|", color=look["color"], ms=18, mew=2)
             if len(seconds) < len(all_seconds):
@@ -75,7 +117,20 @@ def time_to_target(name: str, problem: Mapping[str, Any], curves: Curves) -> Fig
 
 
 def budget(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
-    """Draw the expected validation error of the best of k learning rates drawn at random from the grid."""
+    """Draw the expected validation error of the best of k learning rates drawn at random from the grid.
+
+    Args:
+        name: of the problem.
+        problem: the record's entry of the problem.
+        curves: those of the problem, optimizer/phase/quantity -> array.
+
+    Example:
+        >>> from jaxmlp.comparison import drawing, toy
+        >>> figure = budget("digits", toy.PROBLEM, toy.CURVES)
+        >>> len(figure.axes)
+        1
+        >>> drawing.plt.close(figure)
+    """
     figure, axes = new(1, (6.0, 4.0))
     ax = axes[0]
     for optimizer, entry in problem["optimizers"].items():
@@ -83,7 +138,7 @@ def budget(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
         expected = _error(statistics.expected_best(scores), problem, "validation")
         ax.plot(np.arange(1, len(expected) + 1), expected, label=optimizer, **LOOKS[optimizer])
     ax.set(xlabel="learning rates tried, k", ylabel="expected validation error of the best (%)")
-    ax.set_title(f"{name}: what a tuning budget buys", fontsize=10)
+    ax.set_title(f"{name}: expected error by tuning budget", fontsize=10)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     logarithmic(ax)
     ax.legend(fontsize=9, frameon=False)
@@ -91,7 +146,19 @@ def budget(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
 
 
 def profile(times: Mapping[str, Mapping[str, float | None]], largest: float = 4.0) -> Figure:
-    """Draw the performance profile over all problems and targets."""
+    """Draw the performance profile over all problems and targets.
+
+    Args:
+        times: as summary.target_times returns them.
+        largest: the largest ratio drawn.
+
+    Example:
+        >>> from jaxmlp.comparison import drawing, summary, toy
+        >>> figure = profile(summary.target_times(toy.RECORD["problems"]))
+        >>> figure.axes[0].get_title()
+        'Performance profile over 1 (problem, target) pairs'
+        >>> drawing.plt.close(figure)
+    """
     ratios = np.linspace(1, largest, 601)
     figure, axes = new(1, (6.0, 3.8))
     for optimizer, shares in statistics.performance_profile(times, ratios).items():
@@ -111,10 +178,11 @@ PER_PROBLEM = {
     "time_to_target": time_to_target,
     "budget": budget,
 }
+"""Every picture of a single problem, by the name of its file."""
 
 
 def _band(ax, values, optimizer, label, x=None):
-    """The mean of values (seeds, points), the range over the seeds behind it; gaps where a run had no number."""
+    """Draw the mean of values (seeds, points) and their range behind it, with gaps where a run has no number."""
     look = LOOKS[optimizer]
     values = np.where(np.isfinite(values), values, np.nan)
     x = np.arange(1, values.shape[1] + 1) if x is None else x
@@ -123,5 +191,5 @@ def _band(ax, values, optimizer, label, x=None):
 
 
 def _error(accuracy, problem, part):
-    """Error in percent; no error at all is drawn as half an example, which a logarithmic axis can show."""
+    """Return the error in percent; no error at all becomes half an example, which a logarithmic axis can show."""
     return np.maximum(100 * (1 - np.asarray(accuracy, float)), 50 / problem["examples"][part])

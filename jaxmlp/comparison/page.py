@@ -1,4 +1,4 @@
-"""A comparison as one self-contained page: pictures inside it, nothing fetched, readable on a phone and in print."""
+"""A comparison as one self-contained HTML page, pictures included, readable on a phone and in print."""
 
 import base64
 import html
@@ -8,19 +8,23 @@ from typing import Any
 
 from jaxmlp import _files
 from jaxmlp.comparison import report, statistics
+from jaxmlp.comparison.summary import Summary
 
-# How to read each picture, for a person who sees it for the first time.
+__docformat__ = "google"
+__all__ = ["write_page"]
+
+# How to read each picture, for someone who sees it for the first time.
 _READING = {
-    "learning_curves": "Lower is better. Each line is the mean over fresh seeds of the tuned optimizer; where bands "
-    "overlap, the seeds alone could swap the order.",
-    "sensitivity": "A wide flat valley means that the learning rate need not be tuned with care; a ring at the end of "
-    "a line means that its grid was too narrow.",
-    "time_to_target": "Each mark is one seed, the bar its median: further left is faster. A time is epochs to the "
-    "target times the seconds of an epoch of training alone, so its resolution is one epoch.",
-    "budget": "Read upwards from a number of tries: the validation error to expect from the best of that many learning "
-    "rates drawn at random. A line that starts low needs little tuning.",
-    "profile": "The height at 1 is the share of targets at which an optimizer was the fastest; further right, the "
-    "share that it reached within that multiple of the fastest time.",
+    "learning_curves": "Lower is better. Each line is the mean of a tuned optimizer over the fresh seeds; where bands "
+    "overlap, other seeds might reverse the order.",
+    "sensitivity": "A wide flat valley means that the learning rate needs little tuning; a ring at the end of a line "
+    "means that the grid was too narrow.",
+    "time_to_target": "Each mark is one seed and the bar their median; further left is faster. A time is the number of "
+    "epochs to the target multiplied by the seconds of one epoch of training alone, so its resolution is one epoch.",
+    "budget": "For each number of tries, the expected validation error of the best of that many learning rates drawn "
+    "at random. An optimizer whose line starts low needs little tuning.",
+    "profile": "The height at 1 is the share of targets for which an optimizer was fastest; further right, the share "
+    "that it reached within that multiple of the fastest time.",
 }
 _HEADINGS = {
     "learning_curves": "Learning curves",
@@ -50,7 +54,7 @@ dt { font-weight: 600; } dd { margin: 0 0 .5rem; overflow-wrap: anywhere; }
 def write_page(
     path: Path,
     results: Mapping[str, Any],
-    summaries: Mapping[str, report.Summary],
+    summaries: Mapping[str, Summary],
     times: Mapping[str, Mapping[str, float | None]],
     pictures: Sequence[Path],
     profile: Path,
@@ -63,7 +67,15 @@ def write_page(
         summaries: problem -> summary.
         times: optimizer -> {"problem, target": seconds, None for never}.
         pictures: files named <problem>-<kind>.png.
-        profile: the picture over all problems.
+        profile: file of the picture over all problems.
+
+    Example:
+        >>> import tempfile
+        >>> from jaxmlp.comparison import drawing, figures, summary, toy
+        >>> folder, times = Path(tempfile.mkdtemp()), summary.target_times(toy.RECORD["problems"])
+        >>> drawing.save(figures.profile(times), folder / "profile.png")
+        >>> summaries = {"digits": summary.summarise(toy.PROBLEM)}
+        >>> write_page(folder / "report.html", toy.RECORD, summaries, times, [], folder / "profile.png")
     """
     parts = [f"<h1>Optimizers compared on {_text(', '.join(results['problems']))}</h1>", _how(results)]
     for name, problem in results["problems"].items():
@@ -91,20 +103,20 @@ def write_page(
 
 def _how(results):
     return (
-        "<p>Each optimizer's learning rate was chosen on a validation part of the training set, then frozen; it was "
-        "trained again from fresh seeds, and only those runs were measured on the test set. &plusmn; is a 95 % "
-        "interval over the seeds (Student's t). All optimizers share seeds, so that comparisons are paired.</p>"
-        f"<p>Why {_text(', '.join(results['problems']))}: {_text(results['problem_chosen_because'])}.</p>"
+        "<p>Each optimizer's learning rate was chosen on a validation part of the training set and then frozen. The "
+        "optimizer was trained again from fresh seeds, and only those runs were measured on the test set. &plusmn; is "
+        "a 95 % interval over the seeds (Student's t). All optimizers share their seeds, so comparisons are paired.</p>"
+        f"<p>Problem: {_text(', '.join(results['problems']))}, {_text(results['problem_chosen_because'])}.</p>"
     )
 
 
 def _source(problem):
     settings = problem["problem"]
-    differs = f" Differs from it: {settings['differences']}." if settings["differences"] else ""
+    differs = f" Differences: {settings['differences']}." if settings["differences"] else ""
     counts = ", ".join(f"{count:,} {name}" for name, count in problem["examples"].items())
-    trained = "training part alone" if settings["keep_validation"] else "training and validation part"
+    trained = "the training part alone" if settings["keep_validation"] else "the training and validation parts"
     return (
-        f"<p>Settings: {_text(settings['source'])}.{_text(differs)} Examples: {counts}; the choice was trained on the "
+        f"<p>Settings: {_text(settings['source'])}.{_text(differs)} Examples: {counts}; the final runs were trained on "
         f"{trained}. Tuning: {len(problem['tuning_seeds'])} seeds, {settings['tune_epochs']} epochs each.</p>"
     )
 
@@ -145,7 +157,7 @@ def _scores(times):
     count = len(next(iter(times.values())))
     return (
         f"<p>Score: the area under the performance profile for ratios 1 to 4, as a share of the whole (AlgoPerf), over "
-        f"{count} (problem, target) pairs. With few pairs it says little.</p>"
+        f"{count} (problem, target) pairs. With few pairs it means little.</p>"
         "<div class=wide><table><thead><tr><th>optimizer</th><th>score</th></tr></thead>"
         f"<tbody>{rows}</tbody></table></div>"
     )
@@ -164,7 +176,7 @@ def _origin(results):
         "Versions": versions,
         "Commit": origin["commit"] or "unknown",
         "Seeds": seeds,
-        "Time of the last call": f"{results['seconds_of_last_call']:.0f} s, compiling included",
+        "Time of the last call": f"{results['seconds_of_last_call']:.0f} s, compilation included",
     }
     return "<dl>" + "".join(f"<dt>{name}</dt><dd>{_text(str(value))}</dd>" for name, value in entries.items()) + "</dl>"
 

@@ -1,4 +1,4 @@
-"""Named problems: a data set, a network, a batch size and a budget, as other people have published them."""
+"""Named problems: a data set, a network, a batch size and a budget, most of them as published elsewhere."""
 
 import dataclasses
 from pathlib import Path
@@ -11,26 +11,64 @@ import jaxmlp
 from jaxmlp._checks import check_choice
 from jaxmlp.data import Examples, split
 
+__docformat__ = "google"
+__all__ = ["INITIALIZERS", "PROBLEMS", "Problem", "ProblemData", "get", "load"]
+
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """A task to compare optimizers on."""
+    """A task to compare optimizers on.
+
+    Example:
+        >>> problem = dataclasses.replace(get("digits"), epochs=5)
+        >>> problem.network().init(jax.random.key(0))[0].w.shape
+        (64, 64)
+    """
 
     name: str
-    dataset: str  # name for jaxmlp.datasets.load
+    """Its name on the command line and in the record."""
+
+    dataset: str
+    """A name for jaxmlp.datasets.load."""
+
     layer_sizes: tuple[int, ...]
+    """Units of input, hidden layers and output."""
+
     batch_size: int
-    validation_count: int  # examples of the training set held out to choose hyperparameters on
-    tune_epochs: int  # epochs of each run while choosing
-    epochs: int  # epochs of each run of the choice
-    targets: tuple[float, ...]  # test accuracies whose time is told
-    source: str  # where the settings are from
-    differences: str = ""  # in what we differ from the source
+    """Examples per step."""
+
+    validation_count: int
+    """Examples of the training set held out to choose hyperparameters on."""
+
+    tune_epochs: int
+    """Epochs of each run while tuning."""
+
+    epochs: int
+    """Epochs of each final run."""
+
+    targets: tuple[float, ...]
+    """Test accuracies; the time to each is reported."""
+
+    source: str
+    """Where the settings come from."""
+
+    differences: str = ""
+    """How the settings differ from the source."""
+
     activation: str = "relu"
-    initializer: str = "he_normal"  # a name that jaxmlp.mlp knows, or one of INITIALIZERS below
+    """A name in jaxmlp.activations."""
+
+    initializer: str = "he_normal"
+    """A name that jaxmlp.mlp takes, or one of INITIALIZERS."""
+
     dropout: float | tuple[float, ...] = 0.0
-    max_norm: float | None = None  # limit of each unit's incoming weights, None for no limit
-    keep_validation: bool = False  # train the choice on the training part alone; else on training + validation part
+    """Dropout rate of every hidden layer, or one rate per layer input."""
+
+    max_norm: float | None = None
+    """Limit on the norm of each unit's incoming weights; None for no limit."""
+
+    keep_validation: bool = False
+    """Train the final runs on the training part alone; otherwise on the training and validation parts."""
 
     def network(self) -> jaxmlp.Network:
         """Build the network."""
@@ -38,7 +76,7 @@ class Problem:
         return jaxmlp.mlp(self.layer_sizes, activation=self.activation, initializer=initializer, dropout=self.dropout)
 
     def factory(self, optimizer: str) -> Any:
-        """Return the optimizer's factory, its steps projected where the problem limits the weights."""
+        """Return the optimizer's factory, with a projection if the problem limits the weights."""
         rule = jaxmlp.optimizers.get(optimizer)
         return rule if self.max_norm is None else _Projected(rule, self.max_norm)
 
@@ -47,18 +85,32 @@ class ProblemData(NamedTuple):
     """The three parts of a problem's data, each a pair (x, y)."""
 
     train: Examples
+    """Trained on."""
+
     validation: Examples
+    """Hyperparameters are chosen on it."""
+
     test: Examples
+    """Measured in the final runs; no choice is made on it."""
 
 
 def load(problem: Problem, *, data_dir: Path | None = None, mirror: str | None = None) -> ProblemData:
     """Load a problem's data, its training set split into a training and a validation part.
 
     Args:
-        data_dir, mirror: where to look for the data set, as for jaxmlp.datasets.load.
+        problem: the task.
+        data_dir: data set directory, as for jaxmlp.datasets.load.
+        mirror: where to fetch a missing data set from, as for jaxmlp.datasets.load.
 
-    Returns: ProblemData. The split is the same at every call.
-    Raises: jaxmlp.datasets.DatasetUnavailableError where the data set cannot be had.
+    Returns:
+        The three parts. The split is the same at every call.
+
+    Raises:
+        jaxmlp.datasets.DatasetUnavailableError: the data set is neither on disk nor can it be fetched.
+
+    Example:
+        >>> [len(y) for x, y in load(get("digits"))]
+        [1150, 287, 360]
     """
     dataset = jaxmlp.datasets.load(problem.dataset, data_dir=data_dir, mirror=mirror)
     train, validation = split(*dataset.train, count=problem.validation_count, seed=0)
@@ -68,7 +120,12 @@ def load(problem: Problem, *, data_dir: Path | None = None, mirror: str | None =
 def get(name: str) -> Problem:
     """Return the problem of that name.
 
-    Raises: ValueError where the name is unknown.
+    Raises:
+        ValueError: the name is unknown.
+
+    Example:
+        >>> get("digits").layer_sizes
+        (64, 64, 10)
     """
     return PROBLEMS[check_choice("problem", name, PROBLEMS)]
 
@@ -83,10 +140,11 @@ class _Projected:
 
 
 _DEEPOBS_DIFFERENCES = (
-    "the validation part is 10,000 training images; DeepOBS drops the last partial batch, we train on it"
+    "the validation part is 10,000 training images; the last, partial batch is trained on, while DeepOBS drops it"
 )
 _SMALL_NORMAL = "truncated_normal(0.03)"
 INITIALIZERS = {_SMALL_NORMAL: jax.nn.initializers.truncated_normal(0.03)}
+"""Initializers that jaxmlp.mlp does not know by name, by the name that a record shows."""
 
 PROBLEMS: dict[str, Problem] = {
     problem.name: problem
@@ -100,7 +158,7 @@ PROBLEMS: dict[str, Problem] = {
             tune_epochs=20,
             epochs=40,
             targets=(0.95, 0.97),
-            source="scikit-learn's copy of the UCI hand-written digits; settings of our own",
+            source="scikit-learn's copy of the UCI handwritten digits; our own settings",
         ),
         Problem(
             name="mnist",
@@ -111,7 +169,7 @@ PROBLEMS: dict[str, Problem] = {
             tune_epochs=5,
             epochs=10,
             targets=(0.97, 0.98),
-            source="the usual first MNIST network; settings of our own",
+            source="the usual first MNIST network; our own settings",
         ),
         Problem(
             name="fashion_mnist",
@@ -163,7 +221,7 @@ PROBLEMS: dict[str, Problem] = {
             initializer="lecun_normal",
             keep_validation=True,
             source="AlgoPerf (Dahl et al. 2023), its MNIST development workload: 97 % on validation and test",
-            differences="measured after every epoch in place of every 10 seconds; batch 128 is our choice",
+            differences="measured after every epoch rather than every 10 seconds; batch size 128 is our choice",
         ),
         Problem(
             name="dropout2014_3x1024",
@@ -177,8 +235,9 @@ PROBLEMS: dict[str, Problem] = {
             dropout=(0.2, 0.5, 0.5, 0.5),
             max_norm=2.0,
             source="Srivastava et al. (2014), table 2: 1.06 % test error after about 1,000,000 updates",
-            differences="50 epochs (30,000 updates) unless --epochs says more; max-norm limit 2 and a constant "
-            "learning rate are our choice",
+            differences="50 epochs (30,000 updates) by default; max-norm limit 2 and a constant learning rate are our "
+            "choice",
         ),
     )
 }
+"""Every problem by its name."""

@@ -1,4 +1,4 @@
-"""The record that an experiment leaves: plain JSON that says where its numbers came from, whole or absent."""
+"""The record of an experiment: JSON that says where its numbers came from, written whole or not at all."""
 
 import hashlib
 import importlib.metadata
@@ -16,13 +16,21 @@ import numpy as np
 
 from jaxmlp import _files
 
+__docformat__ = "google"
+__all__ = ["digest", "plain", "provenance", "read", "write"]
+
 _PACKAGES = ("jaxmlp", "jax", "jaxlib", "optax", "numpy", "scikit-learn", "tensorflow-datasets")
 
 
 def provenance() -> dict[str, Any]:
     """Say what made a result: versions, device and commit.
 
-    Returns: plain values. commit is None outside a git checkout, and ends in "+changes" where files differ from it.
+    Returns:
+        Plain values. commit is None outside a git checkout, and ends in "+changes" if files differ from it.
+
+    Example:
+        >>> sorted(provenance())
+        ['commit', 'cpus', 'device', 'machine', 'versions']
     """
     device = jax.devices()[0]
     return {
@@ -35,13 +43,21 @@ def provenance() -> dict[str, Any]:
 
 
 def write(path: Path, record: Mapping[str, Any]) -> None:
-    """Write record as JSON, beside path first and then moved into place; NaN and infinity become null.
+    """Write a record as JSON, whole or not at all; NaN and infinity become null.
 
     Args:
-        path: of the file; its folder is made where missing.
+        path: of the file; its folder is created if missing.
         record: nested mappings, sequences, NumPy or JAX arrays and plain values.
 
-    Raises: OSError where the file cannot be written; an older file at path then stays as it was.
+    Raises:
+        OSError: the file cannot be written; an older file at path stays as it was.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "results.json"
+        >>> write(path, {"losses": np.array([0.5, float("nan")])})
+        >>> read(path)
+        {'losses': [0.5, None]}
     """
     text = json.dumps(plain(record), indent=1, allow_nan=False)
     _files.write(path, text + "\n")
@@ -50,19 +66,33 @@ def write(path: Path, record: Mapping[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any]:
     """Read the record at path.
 
-    Raises: ValueError where the file is not a record, with the reason. OSError where it cannot be read.
+    Raises:
+        ValueError: the file is not a record; says why.
+        OSError: the file cannot be read.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "results.json"
+        >>> write(path, {"seeds": 5})
+        >>> read(path)
+        {'seeds': 5}
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is not a JSON record ({error}); run the experiment again to make one") from error
+        raise ValueError(f"{path} is not a JSON record ({error}); run the experiment again") from error
     if not isinstance(record, dict):
-        raise ValueError(f"{path} is not a record of an experiment; run the experiment again to make one")
+        raise ValueError(f"{path} is not a record of an experiment; run the experiment again")
     return record
 
 
 def digest(*arrays: np.ndarray) -> str:
-    """Return the SHA-256 of all arrays, shapes and dtypes included, by which two data sets are told apart."""
+    """Return the SHA-256 of arrays, shapes and dtypes included; equal data sets have equal digests.
+
+    Example:
+        >>> digest(np.zeros(3)) == digest(np.zeros((3, 1)))
+        False
+    """
     sha = hashlib.sha256()
     for array in arrays:
         sha.update(f"{array.shape} {array.dtype} ".encode())
@@ -71,7 +101,12 @@ def digest(*arrays: np.ndarray) -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return value as JSON knows it: dicts, lists, strings, finite numbers, True, False and None."""
+    """Return value in terms of JSON: dicts, lists, strings, finite numbers, True, False and None.
+
+    Example:
+        >>> plain({"loss": np.array([0.5, np.inf]), "seeds": (0, 1)})
+        {'loss': [0.5, None], 'seeds': [0, 1]}
+    """
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, np.ndarray | np.generic | jax.Array):

@@ -1,4 +1,4 @@
-"""The statistics of a comparison: intervals, ties, what a tuning budget buys, time to target over problems."""
+"""The statistics of a comparison: intervals, ties, the worth of a tuning budget, time to target over problems."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -6,24 +6,47 @@ from typing import NamedTuple
 import numpy as np
 import scipy.stats
 
+__docformat__ = "google"
+__all__ = [
+    "Interval",
+    "expected_best",
+    "first_reaching",
+    "interval",
+    "paired_p_value",
+    "performance_profile",
+    "profile_score",
+    "ties_with_best",
+]
+
 
 class Interval(NamedTuple):
-    """A mean with what is known of it."""
+    """A mean and its confidence interval, mean ± half_width."""
 
     mean: float
-    half_width: float  # of the 95 % interval by Student's t; NaN for a single value
+    """Mean of the values."""
+
+    half_width: float
+    """Half the width of the 95 % interval by Student's t; NaN for a single value."""
+
     n: int
+    """Number of values."""
 
 
 def interval(values: Sequence[float] | np.ndarray) -> Interval:
     """Return the mean of independent values and its 95 % confidence interval.
 
-    half_width = t(0.975, n - 1) * s / sqrt(n)
+        half_width = t(0.975, n - 1) * s / sqrt(n)
 
     Args:
         values: (n,), at least one.
 
-    Source: Student (1908), "The probable error of a mean".
+    Example:
+        >>> mean, half_width, n = interval([1.0, 2.0, 3.0])
+        >>> mean, round(half_width, 4), n
+        (2.0, 2.4841, 3)
+
+    Source:
+        Student (1908), "The probable error of a mean".
     """
     values = np.asarray(values, float)
     n = len(values)
@@ -34,33 +57,50 @@ def interval(values: Sequence[float] | np.ndarray) -> Interval:
 
 
 def ties_with_best(scores: Mapping[str, Sequence[float]]) -> tuple[str, list[str]]:
-    """Find the best of several methods by mean score, and those that cannot be told from it at the 5 % level.
+    """Find the best of several methods by mean score, and those not significantly different from it at the 5 % level.
 
-    Differences are paired by seed and tested by Student's t, with Holm's correction for testing several.
+    Differences are paired by seed and tested by Student's t, with Holm's correction for several tests.
 
     Args:
         scores: method -> scores (n,), higher is better, in the same order of seeds.
 
-    Returns: (the best, the others that tie with it, best first).
+    Returns:
+        (the best method, the others that tie with it, best first).
 
-    Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
+    Example:
+        >>> ties_with_best({"a": [0.97, 0.98, 0.99], "b": [0.98, 0.97, 0.98], "c": [0.80, 0.82, 0.81]})
+        ('a', ['b'])
+
+    Source:
+        Holm (1979), "A simple sequentially rejective multiple test procedure".
     """
     ranked = sorted(scores, key=lambda name: -float(np.mean(scores[name])))
     best, others = ranked[0], ranked[1:]
     p_values = {name: paired_p_value(scores[best], scores[name]) for name in others}
     for passed, name in enumerate(sorted(others, key=lambda name: p_values[name])):
         if not p_values[name] < 0.05 / (len(others) - passed):
-            # Holm stops here: this one and all less certain ones are not told apart.
-            certain = sorted(others, key=lambda name: p_values[name])[:passed]
-            return best, [name for name in others if name not in certain]
+            # Holm stops here: this difference is not significant, nor is any with a larger p-value.
+            significant = sorted(others, key=lambda name: p_values[name])[:passed]
+            return best, [name for name in others if name not in significant]
     return best, []
 
 
 def paired_p_value(a: Sequence[float], b: Sequence[float]) -> float:
-    """Return the two-sided p-value of "a and b have the same mean", paired by seed.
+    """Return the two-sided p-value of the hypothesis that a and b have the same mean, paired by seed.
 
-    1 where a and b are equal; NaN where nothing can be said: a single pair, or differences that are all the same, which
-    leave no spread to judge them by.
+    It is 1 if a and b are equal. It is NaN if nothing can be said: with a single pair, or if all differences are
+    equal, so that they have no spread.
+
+    Args:
+        a: scores, (n,).
+        b: scores of the same seeds, (n,).
+
+    Example:
+        >>> round(paired_p_value([0.97, 0.98, 0.99], [0.95, 0.97, 0.96]), 4)
+        0.0742
+
+    Source:
+        Student (1908), "The probable error of a mean".
     """
     difference = np.asarray(a, float) - np.asarray(b, float)
     if not difference.any():
@@ -75,14 +115,20 @@ def paired_p_value(a: Sequence[float], b: Sequence[float]) -> float:
 def expected_best(scores: Sequence[float]) -> np.ndarray:
     """Return the expected best score of k points drawn at random with replacement from a grid, for k = 1 ... n.
 
-    E_k = sum_i s_(i) ((i/n)^k - ((i-1)/n)^k), with s_(1) <= ... <= s_(n)
+        E_k = sum_i s_(i) ((i/n)^k - ((i-1)/n)^k),   s_(1) <= ... <= s_(n)
 
     Args:
-        scores: (n,) of the grid's points, higher is better.
+        scores: scores of the grid's points (n,), higher is better.
 
-    Returns: (n,), non-decreasing.
+    Returns:
+        Expected best scores (n,), non-decreasing.
 
-    Source: Dodge et al. (2019), "Show your work", equation 2; used for optimizers by Sivaprasad et al. (2020).
+    Example:
+        >>> expected_best([0.0, 1.0]).tolist()
+        [0.5, 0.75]
+
+    Source:
+        Dodge et al. (2019), "Show your work", equation 2; used for optimizers by Sivaprasad et al. (2020).
     """
     ordered = np.sort(np.asarray(scores, float))
     n = len(ordered)
@@ -92,7 +138,16 @@ def expected_best(scores: Sequence[float]) -> np.ndarray:
 
 
 def first_reaching(curve: Sequence[float], target: float) -> int | None:
-    """Return the number of epochs after which curve first is at target or above, None for never."""
+    """Return the number of epochs after which a curve first reaches a target; None if it never does.
+
+    Args:
+        curve: a score after each epoch, (epochs,), higher is better.
+        target: the score to reach.
+
+    Example:
+        >>> first_reaching([0.90, 0.96, 0.94, 0.97], 0.95)
+        2
+    """
     # Curves are float32: 950 right of 1,000 is stored as 0.94999999, which is 95 % all the same.
     reached = np.flatnonzero(np.asarray(curve, float) >= target - 1e-7)
     return int(reached[0]) + 1 if len(reached) else None
@@ -101,29 +156,47 @@ def first_reaching(curve: Sequence[float], target: float) -> int | None:
 def performance_profile(
     times: Mapping[str, Mapping[str, float | None]], ratios: Sequence[float] | np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Return, for each method, the share of problems that it solves within each ratio of the fastest method's time.
+    """Return, for each method, the share of problems that it solves within each multiple of the fastest time.
+
+    A problem that no method solves counts as unsolved for all.
 
     Args:
         times: method -> {problem: seconds to the target, None for never}, the same problems for every method.
-        ratios: (r,), >= 1.
+        ratios: multiples of the fastest method's time (r,), >= 1.
 
-    Returns: method -> shares (r,). A problem that nobody solves counts as unsolved for all.
+    Returns:
+        Method -> shares (r,).
 
-    Source: Dolan and More (2002), "Benchmarking optimization software with performance profiles", equation 2.2.
+    Example:
+        >>> times = {"a": {"p": 1.0, "q": 3.0}, "b": {"p": 2.0, "q": None}}
+        >>> {method: shares.tolist() for method, shares in performance_profile(times, [1.0, 2.0]).items()}
+        {'a': [1.0, 1.0], 'b': [0.0, 0.5]}
+
+    Source:
+        Dolan and More (2002), "Benchmarking optimization software with performance profiles", equation 2.2.
     """
     problems = list(next(iter(times.values())))
     seconds = np.array([[np.inf if taken[p] is None else taken[p] for p in problems] for taken in times.values()])
     fastest = seconds.min(axis=0)
-    # A problem that nobody solves has no fastest time; every ratio to 1 s is then infinite, as it should be.
+    # A problem that no method solves has no fastest time; with 1 s in its place every ratio is infinite, as it should.
     ratio = seconds / np.where(np.isfinite(fastest), fastest, 1.0)
     shares = np.mean(ratio[:, :, None] <= np.asarray(ratios), axis=1)
     return dict(zip(times, shares, strict=True))
 
 
 def profile_score(times: Mapping[str, Mapping[str, float | None]], largest: float = 4.0) -> dict[str, float]:
-    """Return each method's area under its performance profile from ratio 1 to largest, as a share of the whole.
+    """Return each method's area under its performance profile, as a share of the whole.
 
-    Source: Dahl et al. (2023), "Benchmarking neural network training algorithms", section 4.
+    Args:
+        times: as for performance_profile.
+        largest: the area reaches from ratio 1 to this one.
+
+    Example:
+        >>> profile_score({"a": {"p": 1.0}, "b": {"p": 5.0}})
+        {'a': 1.0, 'b': 0.0}
+
+    Source:
+        Dahl et al. (2023), "Benchmarking neural network training algorithms", section 4.
     """
     ratios = np.linspace(1.0, largest, 3001)
     profiles = performance_profile(times, ratios)

@@ -1,4 +1,4 @@
-"""Finished runs kept on disk as they end, so that an interrupted experiment goes on where it stopped."""
+"""Finished runs, kept on disk so that an interrupted experiment can continue, and the arrays of a finished one."""
 
 import shutil
 import zipfile
@@ -12,25 +12,42 @@ import numpy as np
 from jaxmlp._files import writing
 from jaxmlp.comparison import record
 
+__docformat__ = "google"
+__all__ = ["UNFINISHED", "Arrays", "RunStore", "load_arrays", "save_arrays"]
+
 Arrays = dict[str, np.ndarray]
+
+UNFINISHED = "unfinished-runs"
+"""The folder of kept runs, inside the output folder of an experiment that has not finished."""
 
 
 class RunStore:
-    """A folder of finished runs, all of one plan.
+    """Keep finished runs of one plan in a folder.
 
-    A file is written beside its place and then moved there, so that a kill at any moment leaves whole files only.
+    Each file appears whole or not at all, so that the folder can be used after a kill at any moment.
+
+    Example:
+        >>> import tempfile
+        >>> folder = Path(tempfile.mkdtemp()) / UNFINISHED
+        >>> store = RunStore(folder, {"epochs": 5}, resume=False)
+        >>> store.cached("run-0", lambda: {"loss": np.array([0.5, 0.25])})["loss"]
+        array([0.5 , 0.25])
+        >>> RunStore(folder, {"epochs": 5}, resume=True).cached("run-0", lambda: {})["loss"]
+        array([0.5 , 0.25])
     """
 
     def __init__(self, folder: Path, plan: Mapping[str, Any], *, resume: bool):
         """Open the folder.
 
         Args:
-            folder: made where missing; it exists only as long as an experiment is unfinished.
-            plan: all that decides the numbers; runs of another plan are never mixed in.
-            resume: go on with the runs that are there. Without it the folder must not hold anything yet.
+            folder: created if missing. It exists only while an experiment is unfinished.
+            plan: everything that decides the numbers; runs of different plans are never mixed.
+            resume: continue with the runs in the folder. Otherwise the folder must be empty or missing.
 
-        Raises: ValueError where resume is asked for and there is nothing to resume, or it belongs to another plan;
-            where it is not asked for and there is something. OSError where the folder cannot be written.
+        Raises:
+            ValueError: resume is set, but there is nothing to resume or it belongs to another plan; or resume is not
+                set and the folder holds something.
+            OSError: the folder cannot be written.
         """
         self.folder = folder
         plan = record.plain(plan)
@@ -39,17 +56,17 @@ class RunStore:
             return
         if folder.is_dir() and any(path.name != "plan.json" for path in folder.iterdir()):
             raise ValueError(
-                f"{folder} holds an unfinished run; add --resume to go on with it, name another --output, or delete "
-                "the folder to start anew"
+                f"{folder} holds an unfinished run; to continue it, add --resume; to start again, delete the folder or "
+                "choose another --output"
             )
         record.write(folder / "plan.json", plan)
 
     def discard(self) -> None:
-        """Delete the kept runs, all of which are in the experiment's record by now."""
+        """Delete the kept runs, once they are in the experiment's record."""
         shutil.rmtree(self.folder)
 
     def cached(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
-        """Return the arrays kept under name; compute and keep them first where there are none, or no readable ones."""
+        """Return the arrays kept under name; if there are none, or they cannot be read, compute and keep them."""
         path = self.folder / f"{name}.npz"
         arrays = load_arrays(path)
         if arrays is None:
@@ -65,19 +82,32 @@ class RunStore:
         changed = sorted(_differences(before, plan))
         if changed:
             raise ValueError(
-                f"the runs in {self.folder} were made with other settings ({'; '.join(changed[:5])}); give the "
-                "settings of the first command again, or another --output without --resume"
+                f"the runs in {self.folder} were made with other settings ({'; '.join(changed[:5])}); repeat the "
+                "settings of the first command, or choose another --output and leave out --resume"
             )
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write named arrays to path, whole or not at all."""
+    """Write named arrays to a compressed .npz file, which appears whole or not at all.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "curves.npz"
+        >>> save_arrays(path, {"loss": np.array([0.5, 0.25])})
+        >>> load_arrays(path)
+        {'loss': array([0.5 , 0.25])}
+    """
     with writing(path) as file:
         np.savez_compressed(file, **arrays)  # pyright: ignore[reportArgumentType]
 
 
 def load_arrays(path: Path) -> Arrays | None:
-    """Return the named arrays in path, None where it is missing or damaged."""
+    """Return the named arrays in path; None if the file is missing or damaged.
+
+    Example:
+        >>> load_arrays(Path("no such file.npz")) is None
+        True
+    """
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return dict(arrays)

@@ -1,14 +1,18 @@
 """The comparison of optimizers as its user runs it: on the command line, interrupted, resumed, reported again."""
 
+import dataclasses
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
 import jaxmlp
 from jaxmlp.comparison import command as optimizers
-from jaxmlp.comparison import problems, protocol, record
+from jaxmlp.comparison import drawing, problems, protocol, record
 from jaxmlp.comparison.store import RunStore, load_arrays
+
+pytestmark = pytest.mark.usefixtures("rough", "no_hidden_layer")
 
 SMALL = ["--problem", "digits", "--optimizers", "sgd", "adam", "--learning-rates", "0.01", "0.1", "--seeds", "2"]
 SMALL += ["--epochs", "2"]
@@ -30,7 +34,28 @@ def without_times(value):
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory):
+def no_hidden_layer():
+    """Take the hidden layer off the digits' network, which halves what there is to compile."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(
+            problems.PROBLEMS, "digits", dataclasses.replace(problems.PROBLEMS["digits"], layer_sizes=(64, 10))
+        )
+        yield
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Leave the pictures empty."""
+
+    def save(figure, path):
+        path.write_bytes(b"")
+        plt.close(figure)
+
+    monkeypatch.setattr(drawing, "save", save)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, rough, no_hidden_layer):
     folder = tmp_path_factory.mktemp("finished")
     assert run(folder) == 0
     return folder
@@ -48,6 +73,7 @@ def test_a_run_leaves_its_record_curves_tables_pictures_and_page(finished):
     assert len(entry["final"]["test_accuracy"]) == 2 and np.shape(entry["tuning"]["validation_accuracy"]) == (2, 2)
 
 
+@pytest.mark.slow
 def test_the_choice_is_the_best_on_validation_and_the_test_figures_are_fit_alone(finished):
     entry = record.read(finished / "results.json")["problems"]["digits"]["optimizers"]["adam"]
     means = np.mean(entry["tuning"]["validation_accuracy"], axis=1)
@@ -81,8 +107,11 @@ def test_the_parts_of_a_problem_are_disjoint_and_whole():
     np.testing.assert_array_equal(rows[np.lexsort(rows.T)], expected[np.lexsort(expected.T)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kills", [(1,), (3, 2), (3, 1, 1)])
-def test_an_interrupted_run_resumes_to_the_record_of_an_uninterrupted_one(finished, tmp_path, monkeypatch, kills):
+def test_an_interrupted_run_resumes_to_the_record_of_an_uninterrupted_one(
+    finished, undrawn, tmp_path, monkeypatch, kills
+):
     execute = protocol.execute
 
     def interrupted_after(count):
@@ -139,7 +168,10 @@ def test_a_folder_that_holds_something_else_is_not_touched(tmp_path, capsys):
     precious.parent.mkdir()
     precious.write_text("mine")
     assert run(tmp_path) == 2
-    assert "holds an unfinished run; add --resume" in capsys.readouterr().err and precious.read_text() == "mine"
+    assert (
+        "holds an unfinished run; to continue it, add --resume" in capsys.readouterr().err
+        and precious.read_text() == "mine"
+    )
 
 
 def test_resuming_nothing_is_refused(tmp_path, capsys):
@@ -160,7 +192,7 @@ def test_a_report_from_what_is_no_record_is_refused(finished, tmp_path, capsys, 
 def test_an_output_that_is_a_file_is_refused_with_a_way_out(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert run(tmp_path / "file" / "below") == 2
-    assert "name another folder by --output" in capsys.readouterr().err
+    assert "choose another folder with --output" in capsys.readouterr().err
 
 
 def test_a_report_comes_from_the_record_alone(finished, tmp_path, monkeypatch, capsys):
@@ -169,7 +201,7 @@ def test_a_report_comes_from_the_record_alone(finished, tmp_path, monkeypatch, c
     monkeypatch.setattr(jaxmlp, "fit", None)
     monkeypatch.setattr(jaxmlp, "sweep", None)
     assert optimizers.main(["--report-only", "--output", str(tmp_path)]) == 0
-    assert "digits: 64-64-10" in capsys.readouterr().out
+    assert "digits: 64-10" in capsys.readouterr().out
     for name in ("table.md", "table.tex", "report.html"):
         assert (tmp_path / name).read_text() == (finished / name).read_text()
 
@@ -180,12 +212,13 @@ def test_the_page_is_self_contained(finished):
     assert "http" not in page.split("<dl>")[0].replace("https", "http").split("data:image")[0]
 
 
-def test_without_mnist_the_default_is_digits_and_says_why(tmp_path, monkeypatch, capsys):
+@pytest.mark.slow
+def test_without_mnist_the_default_is_digits_and_says_why(undrawn, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nothing"))
     monkeypatch.setattr(jaxmlp.datasets, "load", no_mnist(jaxmlp.datasets.load))
     assert optimizers.main([*SMALL[2:], "--output", str(tmp_path / "out")]) == 0
     output = " ".join(capsys.readouterr().out.split())
-    assert "digits: in place of MNIST, which cannot be had (no mnist here)" in output
+    assert "digits: used because MNIST is not available (no mnist here)" in output
     assert "no mnist here" in record.read(tmp_path / "out" / "results.json")["problem_chosen_because"]
 
 
@@ -247,8 +280,9 @@ def test_a_plan_fills_in_what_is_left_open_and_leaves_alone_what_is_given():
     assert full.runs == 6 * (36 * 10 + 10)
 
 
+@pytest.mark.slow
 def test_runs_that_all_diverge_are_reported_as_such(tmp_path, capsys):
-    words = ["--problem", "digits", "--optimizers", "sgd", "--learning-rates", "1e30", "--seeds", "2", "--epochs", "1"]
+    words = ["--problem", "digits", "--optimizers", "sgd", "--learning-rates", "1e38", "--seeds", "2", "--epochs", "2"]
     assert optimizers.main([*words, "--output", str(tmp_path)]) == 0
     output = capsys.readouterr().out
     assert "Warning: Diverged: 2 of 2 runs (sgd 2)." in output and "not finite" in output and "0.00 ± 0.00" in output

@@ -18,6 +18,8 @@ from jaxmlp import data
 from jaxmlp.comparison import record
 from jaxmlp.network import Layer
 
+pytestmark = pytest.mark.usefixtures("rough")
+
 FASHION = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 # True classes 0 0 0 1 1 2, answers 0 0 1 1 0 0; class 2 is never answered.
 LABELS = np.array([0, 0, 0, 1, 1, 2])
@@ -141,6 +143,7 @@ def test_tsne_keeps_far_groups_apart_and_is_left_out_where_it_has_nothing_to_do(
     np.testing.assert_array_equal(dead.explained, 0)
 
 
+@pytest.mark.slow
 def test_the_surest_image_of_a_linear_classifier_is_the_corner_that_its_weights_point_to():
     rng = np.random.default_rng(4)
     w = rng.normal(size=(30, 2)).astype(np.float32)
@@ -159,6 +162,7 @@ def test_the_surest_image_of_a_linear_classifier_is_the_corner_that_its_weights_
     )
 
 
+@pytest.mark.slow
 def test_an_image_stops_at_the_wanted_probability_and_no_step_leaves_the_noise():
     w = 0.3 * np.random.default_rng(5).normal(size=(50, 4)).astype(np.float32)
     ask = {"features": 50, "key": jax.random.key(1), "low": 0.0, "high": 1.0}
@@ -216,12 +220,14 @@ def test_what_cannot_be_embedded_is_told():
 def draw_all(pictures):
     for name, draw in pictures.items():
         figure = draw()
+        figure.set_dpi(50)
         figure.canvas.draw()
         width, _ = figure.get_size_inches()
         assert 3 < width < 7, name
         plt.close(figure)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [tuple("0123456789"), FASHION])
 def test_ten_classes_of_images_are_described(names, tmp_path):
     rng = np.random.default_rng(6)
@@ -249,6 +255,7 @@ def test_ten_classes_of_images_are_described(names, tmp_path):
         assert images.max() < 1 + 1e-6
 
 
+@pytest.mark.slow
 def test_two_classes_by_one_logit_are_described():
     rng = np.random.default_rng(7)
     net = jaxmlp.mlp((7, 5, 1))
@@ -260,6 +267,7 @@ def test_two_classes_by_one_logit_are_described():
     draw_all(pictures)
 
 
+@pytest.mark.slow
 def test_a_perfect_classifier_without_hidden_layer_is_described():
     x = np.eye(4, dtype=np.float32)[np.arange(40) % 4]
     params = (Layer(10 * jnp.eye(4), jnp.zeros(4)),)

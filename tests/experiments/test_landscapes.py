@@ -25,7 +25,7 @@ def test_each_surface_is_0_and_flat_at_its_minima_and_nowhere_below(name, x64):
 def test_the_quadratic_has_condition_number_100_and_the_saddle_a_saddle(x64):
     def curvatures(name, point):
         surface = LANDSCAPES[name].surface
-        return np.linalg.eigvalsh(jax.hessian(lambda p: surface(p[0], p[1]))(jax.numpy.asarray(point)))
+        return np.linalg.eigvalsh(jax.jit(jax.hessian(lambda p: surface(p[0], p[1])))(jax.numpy.asarray(point)))
 
     low, high = curvatures("quadratic", (0.3, -0.7))
     assert high / low == 100
@@ -72,7 +72,8 @@ def test_sgd_goes_down_the_quadratic_by_its_own_factors():
     assert np.all(np.isfinite(heights[stable]))
 
 
-def test_the_command_writes_record_paths_and_pictures(tmp_path, monkeypatch, capsys):
+@pytest.mark.slow
+def test_the_command_writes_record_paths_and_pictures(rough, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(landscapes, "RULES", ("sgd", "adam"))
     monkeypatch.setattr(landscapes, "LANDSCAPES", {name: LANDSCAPES[name] for name in ("quadratic", "saddle")})
     assert landscapes.main(["--steps", "600", "--output", str(tmp_path)]) == 0
@@ -95,6 +96,7 @@ def test_too_few_steps_are_refused_before_any_work(tmp_path, capsys):
     assert not (tmp_path / "none").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("steps", "arrives"), [(405, 405), (404, None)])
 def test_a_path_that_arrives_in_the_very_last_step_has_arrived(steps, arrives, tmp_path, monkeypatch):
     monkeypatch.setattr(landscapes, "RULES", ("sgd",))
@@ -110,4 +112,4 @@ def test_a_path_that_arrives_in_the_very_last_step_has_arrived(steps, arrives, t
 def test_an_output_that_is_a_file_is_told_with_the_way_out(tmp_path, capsys):
     (tmp_path / "file").write_text("")
     assert landscapes.main(["--output", str(tmp_path / "file")]) == 2
-    assert "name another folder by --output" in capsys.readouterr().err
+    assert "choose another folder with --output" in capsys.readouterr().err

@@ -52,6 +52,7 @@ def test_the_closed_form_is_where_gradient_descent_is():
         np.testing.assert_allclose(descent.paths[0, 0, steps], expected, rtol=0, atol=1e-10 * expected[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", ["momentum", "adam"])
 def test_a_path_ends_where_fit_ends(rule, x64):
     found = line_descent.problem(X, Y)
@@ -91,7 +92,8 @@ def test_the_implied_rate_gives_the_published_line():
     assert line_descent.implied_rate(problems, 1e4, 50) is None
 
 
-def test_the_command_writes_record_and_pictures(tmp_path, monkeypatch, capsys):
+@pytest.mark.slow
+def test_the_command_writes_record_and_pictures(rough, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(linear_regression, "RULES", ("sgd", "adam"))
     arguments = ["--seeds", "2", "--steps", "30", "--most-steps", "400", "--output", str(tmp_path)]
     assert linear_regression.main(arguments) == 0

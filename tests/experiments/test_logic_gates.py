@@ -6,22 +6,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.special
 
 import jaxmlp
 from experiments.logic_gates import experiment as logic_gates
+from experiments.logic_gates import figures as logic_figures
+from experiments.logic_gates import perceptrons
 from experiments.logic_gates import training as logic_training
-from experiments.logic_gates.training import BINARY, ONE_HOT, PUBLISHED, ROWS, SOFTMAX, SQUARED, USUAL, Setting
+from experiments.logic_gates.settings import (
+    BINARY,
+    ONE_HOT,
+    PUBLISHED,
+    ROWS,
+    SOFTMAX,
+    SQUARED,
+    USUAL,
+    Setting,
+    near_published,
+)
 from jaxmlp import activations, losses
 from jaxmlp.datasets.synthetic import LOGIC_GATES, logic_gate
+
+pytestmark = pytest.mark.usefixtures("rough")
 
 
 @pytest.mark.parametrize("gate", ["and", "or"])
 def test_the_given_perceptrons_compute_their_gates(gate):
-    np.testing.assert_array_equal(logic_training.given_perceptron(gate), logic_gate(gate).train[1])
+    np.testing.assert_array_equal(perceptrons.given_perceptron(gate), logic_gate(gate).train[1])
 
 
 def test_a_line_gives_14_of_the_16_gates_and_three_rows_of_the_other_two():
-    best = logic_training.best_without_hidden()
+    best = perceptrons.best_without_hidden()
     assert {gate for gate, right in best.items() if right < 4} == {"xor", "xnor"}
     assert best["xor"] == best["xnor"] == 3
     # Every perceptron of a lattice of weights and biases gives one of the separable sets of answers, and all occur.
@@ -32,6 +47,7 @@ def test_a_line_gives_14_of_the_16_gates_and_three_rows_of_the_other_two():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("setting", "loss"),
     [
@@ -53,10 +69,10 @@ def test_a_run_in_one_program_with_others_is_the_run_that_fit_makes(setting, los
     activation = steep if setting.activation == "steep sigmoid" else setting.activation
     initializer = {"relu": "he_normal", "leaky_relu": "he_normal"}.get(setting.activation, "glorot_normal")
     if setting.weights == PUBLISHED:
-        initializer = logic_training.near_published
+        initializer = near_published
     net = jaxmlp.mlp((2, setting.width, outputs), activation=activation, initializer=initializer)
     init_key, fit_key = jax.random.split(jax.random.key(seed))
-    params, optimizer = net.init(init_key), jaxmlp.optimizers.adam(setting.learning_rate)
+    params, optimizer = jax.jit(net.init)(init_key), jaxmlp.optimizers.adam(setting.learning_rate)
     examples = logic_gate(setting.gate).train
     settings = {"key": fit_key, "epochs": EPOCHS, "batch_size": 4}
     end = jaxmlp.fit(jaxmlp.objective(net.apply, loss), params, optimizer, examples, **settings).params
@@ -67,10 +83,11 @@ def test_a_run_in_one_program_with_others_is_the_run_that_fit_makes(setting, los
     np.testing.assert_allclose(output.w[: setting.width, :outputs], end[1].w, atol=2e-5)
     assert not hidden.w[:, setting.width :].any() and not hidden.b[setting.width :].any()
     assert not output.w[setting.width :].any() and not output.w[:, outputs:].any()
-    assert found.score[seed] == jaxmlp.accuracy(net.apply)(end, *examples)
-    np.testing.assert_allclose(found.logits[seed][:, :outputs], net.apply(end, examples[0]), atol=1e-4)
+    assert found.score[seed] == jax.jit(jaxmlp.accuracy(net.apply))(end, *examples)
+    logits = np.asarray(jax.jit(net.apply)(end, examples[0]))
+    np.testing.assert_allclose(found.logits[seed][:, :outputs], logits, atol=1e-4)
     if outputs == 1:
-        expected = jax.nn.sigmoid(net.apply(end, ROWS)[:, 0])
+        expected = scipy.special.expit(logits[:, 0])
         np.testing.assert_allclose(logic_training.probabilities(setting, found, seed, ROWS, 2.0), expected, atol=1e-4)
 
 
@@ -78,7 +95,7 @@ EPOCHS = 40
 
 
 @pytest.fixture(scope="module")
-def trained():
+def trained(rough):
     """The settings of the test above, three seeds each."""
     settings = [
         Setting("xor", "tanh", 3, USUAL, BINARY, 0.05),
@@ -94,7 +111,7 @@ def trained():
 
 
 def test_published_weights_lie_within_a_hundredth_of_three_quarters():
-    weights = logic_training.near_published(jax.random.key(0), (100, 100), jnp.float32)
+    weights = near_published(jax.random.key(0), (100, 100), jnp.float32)
     assert 0.74 <= weights.min() < 0.7405 and 0.7595 < weights.max() < 0.76
 
 
@@ -114,8 +131,11 @@ def test_the_share_of_successes_by_hand():
     assert logic_gates.share(100, 100)[1] == pytest.approx(1 - 0.0369935, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_command_writes_record_tables_and_pictures(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(logic_training, "PIECE", 700)  # two pieces, the second filled up
+    for module in (logic_gates, logic_figures):
+        monkeypatch.setattr(module, "WIDTHS", (2, 3))
+    monkeypatch.setattr(logic_training, "PIECE", 250)  # three pieces, the last filled up
     arguments = ["--seeds", "4", "--epochs", "60", "--learning-rates", "0.3", "--output", str(tmp_path)]
     assert logic_gates.main(arguments) == 0
     results = json.loads((tmp_path / "results.json").read_text())["results"]
@@ -123,7 +143,7 @@ def test_the_command_writes_record_tables_and_pictures(tmp_path, monkeypatch, ca
     alone = results["without_hidden_layer"]
     assert alone["xor"]["success_rate"] == alone["xnor"]["success_rate"] == 0
     assert alone["and"]["success_rate"] == 1 and alone["xor"]["best_of_all"] == 3
-    assert len(results["runs"]) == 5 * 4 * 2 * 4 + 4 * 16 - 4  # XOR's are in both
+    assert len(results["runs"]) == 5 * 2 * 2 * 4 + 4 * 16 - 4  # XOR's are in both
     for entry in results["runs"]:
         digits = [int(digit) for digit in entry["rows_right_by_seed"]]
         assert len(digits) == 4 and entry["success_rate"] == digits.count(4) / 4

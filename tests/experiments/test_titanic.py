@@ -252,7 +252,7 @@ def test_measures_of_five_passengers_by_hand():
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, rough):
     """The command on 700 made-up passengers: what it wrote."""
     folder = tmp_path_factory.mktemp("titanic")
     path = synthetic(folder / "train.csv")
@@ -261,6 +261,7 @@ def run(tmp_path_factory):
     return folder / "out"
 
 
+@pytest.mark.slow
 def test_the_command_writes_record_table_and_pictures(run):
     record = json.loads((run / "results.json").read_text())
     runs = record["results"]["runs"]
@@ -278,6 +279,7 @@ def test_the_command_writes_record_table_and_pictures(run):
     assert "Filled with the median of the training rows: 35 of age with " in table
 
 
+@pytest.mark.slow
 def test_logistic_regression_learns_that_women_were_saved(run):
     found = json.loads((run / "results.json").read_text())["results"]["runs"]["filled, standardised"]["logistic"]
     # By sex alone 0.4 * 75 + 0.6 * 80 = 78 % are right, give or take 4 with 100 passengers: three of them.

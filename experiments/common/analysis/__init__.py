@@ -1,1 +1,1 @@
-"""The analysis of a trained classifier: its errors, what it responds to, and pictures of both."""
+"""Analysis of a trained classifier: its errors, what it responds to, and pictures of both."""

@@ -1,4 +1,4 @@
-"""One call that analyses a trained classifier, whatever it was trained on, and can draw all that it found."""
+"""The whole analysis of a trained classifier in one call."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -12,7 +12,7 @@ from experiments.common.analysis import figures, measures, perception
 from jaxmlp.data import Moments
 
 _MISTAKES = 25  # in a grid of five by five
-_CONFIDENT = 0.9998  # as published for "an image of noise that the network calls a chosen digit"
+_CONFIDENT = 0.9998  # published for an image of noise that a network takes for a given digit
 
 
 def dissect(
@@ -26,19 +26,23 @@ def dissect(
     moments: Moments | None = None,
     count: int = 2000,
 ) -> tuple[dict[str, Any], dict[str, Callable[[], Figure]]]:
-    """Analyse a trained classifier; all is computed now, and drawn when asked for.
+    """Analyse a trained classifier. Everything is computed now; the pictures are drawn later, on demand.
 
     Args:
         apply: net.apply, or any function (params, x, *, with_hidden=False) of that form.
+        params: of the trained network.
         data: (x, y) to analyse, usually the test set.
         class_names: of label 0, 1, ...
-        image_shape: (height, width) of a row of x; None where x is no image, which leaves the images out.
-        seed: of noise images and of the choice of examples.
-        moments: those by which x was standardised, None for x as loaded. Pixels themselves are in [0, 1].
-        count: examples to place in the plane; at 2,000 t-SNE takes 6 to 8 s a layer.
+        image_shape: (height, width) of a row of x; None if x is not an image, which leaves out the images.
+        seed: of the noise images and of the choice of examples.
+        moments: with which x was standardised; None for x as loaded, with pixels in [0, 1].
+        count: examples to place in the plane; with 2,000, t-SNE takes 6 to 8 s per layer.
 
-    Returns: what goes into the record, and file name -> function that draws: command.Outcome's results and pictures.
-    Raises: ValueError where outputs are not finite, or names and labels do not fit them.
+    Returns:
+        The results and the pictures of a command.Outcome: values for the record, and file name -> what draws it.
+
+    Raises:
+        ValueError: outputs are not finite, or class_names and labels do not fit them.
     """
     x, labels = (np.asarray(part) for part in data)
     outputs, hidden = apply(params, x, with_hidden=True)

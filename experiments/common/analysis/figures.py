@@ -1,4 +1,4 @@
-"""Pictures of what a classifier gets right and wrong, drawn from the arrays of measures and perception."""
+"""Pictures of a classifier's errors and responses, drawn from the arrays of measures and perception."""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -13,7 +13,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from experiments.common.analysis.measures import Embedding, Mistakes, Scores
 from jaxmlp.comparison.drawing import LOOKS
 
-# The optimizers' palette (Okabe and Ito, 2008) and three colours that the colour-blind can tell from it; shapes help.
+# The optimizers' palette (Okabe and Ito, 2008) and three more colours; the markers help to tell them apart.
 _COLOURS = [*(look["color"] for look in LOOKS.values()), "#D4C200", "#882255", "#999999"]
 _MARKERS = "osD^vPX"
 _WIDTH = 6.8  # inches
@@ -21,11 +21,11 @@ _SMALL = 8  # points
 
 
 def confusion(scores: Scores) -> Figure:
-    """Draw the confusion matrix: counts in the cells, shares of the true class as colour, recall and precision."""
+    """Draw the confusion matrix: counts as text, shares of the true class as colour, recall and precision beside it."""
     names, n = scores.class_names, len(scores.class_names)
     figure, ax = _new((_WIDTH, 5.2 + 0.06 * _longest(names)) if n > 4 else (5.4, 3.6))
     shares = scores.confusion / np.maximum(scores.support, 1)[:, None]
-    # Among many classes each error is rare: a linear scale would show none.
+    # With many classes each kind of error is rare, and a linear scale would show none.
     norm = LogNorm(1e-3, 1, clip=True) if n > 2 else Normalize(0, 1)
     image = ax.imshow(np.where(shares > 0, shares, np.nan), cmap="cividis_r", norm=norm)
     for i, j in np.ndindex(n, n):
@@ -55,7 +55,7 @@ def confusion(scores: Scores) -> Figure:
 
 
 def class_scores(scores: Scores) -> Figure:
-    """Draw precision, recall and F1 of each class, one row each, and their means."""
+    """Draw precision, recall and F1 of each class and their means, one row each."""
     rows = [f"{name} ({n:,})" for name, n in zip(scores.class_names, scores.support, strict=True)] + ["mean of classes"]
     figure, ax = _new((_WIDTH, 1.3 + 0.32 * len(rows)))
     shown = {
@@ -80,8 +80,9 @@ def roc(scores: Scores, curves: Sequence[tuple[np.ndarray, np.ndarray] | None]) 
     """Draw each class's ROC curve against the rest, near the corner where the curves differ.
 
     Args:
-        scores: for names and areas; of two classes the second's curve is drawn, the first's being the same, turned.
-        curves: as measures.roc_curves gives them.
+        scores: for names and areas. Of two classes only the second's curve is drawn, of which the first's is the mirror
+            image.
+        curves: as measures.roc_curves returns them.
     """
     figure, ax = _new((_WIDTH, 4.6))
     shown = [k for k, curve in enumerate(curves) if curve is not None and (len(curves) > 2 or k == 1)]
@@ -94,7 +95,7 @@ def roc(scores: Scores, curves: Sequence[tuple[np.ndarray, np.ndarray] | None]) 
     for i, (k, (false_positive, true_positive)) in enumerate(found.items()):
         style = {"color": _COLOURS[k % len(_COLOURS)], "linestyle": ("-", "--", "-.")[i % 3], "linewidth": 1.4}
         label = f"{scores.class_names[k]}: {scores.auc[k]:.4f}"
-        # From threshold to threshold the curve goes up and right in steps.
+        # Between thresholds the curve goes up and right in steps.
         ax.plot(100 * false_positive, 100 * true_positive, label=label, drawstyle="steps-post", **style)
     if right == 1:
         ax.plot([0, 100], [0, 100], color="#999999", linewidth=0.8)
@@ -110,7 +111,7 @@ def roc(scores: Scores, curves: Sequence[tuple[np.ndarray, np.ndarray] | None]) 
 
 
 def logit_histogram(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Draw how the logits (n, 1) of either class lie around 0, above which the answer is the second class."""
+    """Draw a histogram of the logits (n, 1) of both classes; above 0 the answer is the second class."""
     figure, ax = _new((_WIDTH, 3.4))
     edges = list(np.histogram_bin_edges(logits, bins=40))
     for k, (colour, hatch) in enumerate((("#0072B2", "///"), ("#E69F00", None))):
@@ -126,11 +127,11 @@ def logit_histogram(logits: np.ndarray, labels: np.ndarray, class_names: Sequenc
 
 
 def scatter(embeddings: Mapping[str, Embedding], labels: np.ndarray, class_names: Sequence[str]) -> Figure:
-    """Draw PCA and t-SNE side by side, a row per layer, each class named at its median, by number where names are long.
+    """Draw PCA and t-SNE side by side, one row per layer, with a name or, if names are long, a number at each class.
 
     Args:
         embeddings: layer -> its examples in the plane.
-        labels: (n,) of all examples.
+        labels: of all examples, (n,).
         class_names: of label 0, 1, ...
     """
     figure, axes = plt.subplots(
@@ -158,11 +159,13 @@ def scatter(embeddings: Mapping[str, Embedding], labels: np.ndarray, class_names
 def mistake_grid(
     images: np.ndarray, mistakes: Mistakes, class_names: Sequence[str], image_shape: tuple[int, int]
 ) -> Figure:
-    """Draw the most confident mistakes, five in a row: what was called what, and both probabilities.
+    """Draw the most confident mistakes, five in a row, with true and predicted class and both probabilities.
 
     Args:
-        images: (m, height * width) of the mistakes, pixels in [0, 1].
-        mistakes: as measures.confident_mistakes gives them.
+        images: of the mistakes, pixels in [0, 1], (m, height * width).
+        mistakes: as measures.confident_mistakes returns them.
+        class_names: of label 0, 1, ...
+        image_shape: (height, width).
     """
     titles = []
     rows = zip(*mistakes[1:], strict=True)
@@ -176,28 +179,36 @@ def mistake_grid(
 def noise_grid(
     rows: Mapping[str, tuple[np.ndarray, np.ndarray]], class_names: Sequence[str], image_shape: tuple[int, int]
 ) -> Figure:
-    """Draw rows of images, one column per class, above each the probability of that class.
+    """Draw rows of images, one column per class, with the probability of that class above each image.
 
     Args:
         rows: name -> (images (classes, height * width), pixels in [0, 1]; probabilities (classes,)).
+        class_names: of label 0, 1, ...
+        image_shape: (height, width).
     """
     titles = [_percent(p) for _, probability in rows.values() for p in probability]
     names = [name.replace(" ", "\n").replace("/", "/\n") for name in class_names]
     heads = [f"{name}\n{title}" for name, title in zip(names, titles, strict=False)]
     images = np.concatenate([images for images, _ in rows.values()])
-    text = "What the network calls each class, and how surely"
+    text = "Images that the network takes for each class, and how confidently"
     return image_grid(
         images, [*heads, *titles[len(heads) :]], image_shape, columns=len(class_names), row_names=list(rows), title=text
     )
 
 
 def weights(w: np.ndarray, image_shape: tuple[int, int], *, count: int = 100) -> Figure:
-    """Draw the weights of the first count units, (units, height * width), as images: red positive, blue negative."""
+    """Draw the weights of the first units as images, red for positive and blue for negative.
+
+    Args:
+        w: weights by unit, (units, height * width).
+        image_shape: (height, width).
+        count: number of units to draw, or fewer if there are not as many.
+    """
     shown, (height, width) = w[:count], image_shape
-    limit = np.quantile(np.abs(shown), 0.995)  # a few outliers would make the rest pale
+    limit = np.quantile(np.abs(shown), 0.995)  # so that a few outliers do not make the rest pale
     columns = min(10, len(shown))
     rows = -(-len(shown) // columns)
-    # One large image: a hundred axes take seconds to lay out.
+    # One large image, since a hundred axes take seconds to lay out.
     tiles = np.full((rows * columns, height + 2, width + 2), np.nan)
     tiles[: len(shown), 1:-1, 1:-1] = shown.reshape(-1, height, width)
     tiled = tiles.reshape(rows, columns, height + 2, width + 2).swapaxes(1, 2).reshape(rows * (height + 2), -1)
@@ -211,15 +222,15 @@ def weights(w: np.ndarray, image_shape: tuple[int, int], *, count: int = 100) ->
 
 
 def augmented_grid(originals: np.ndarray, variants: Sequence[np.ndarray], image_shape: tuple[int, int]) -> Figure:
-    """Draw images in the first row and, row by row beneath, what augmentation made of them.
+    """Draw images in the first row and augmented variants of them in the rows below.
 
     Args:
-        originals: (n, height * width), pixels in [0, 1].
+        originals: pixels in [0, 1], (n, height * width).
         variants: each like originals.
         image_shape: (height, width).
     """
-    names = ("as it is", *(f"variant {number}" for number in range(1, len(variants) + 1)))
-    images, title = np.concatenate([originals, *variants]), "Training images and what augmentation makes of them"
+    names = ("original", *(f"variant {number}" for number in range(1, len(variants) + 1)))
+    images, title = np.concatenate([originals, *variants]), "Training images and augmented variants"
     return image_grid(images, (), image_shape, columns=len(originals), row_names=names, title=title)
 
 
@@ -232,15 +243,15 @@ def image_grid(
     row_names: Sequence[str] = (),
     title: str = "",
 ) -> Figure:
-    """Draw images in rows of columns, e.g. originals and, row by row beneath, variants of them.
+    """Draw images in a grid.
 
     Args:
-        images: (n, height * width), row by row of the grid; pixels in [0, 1], white to black.
+        images: row by row of the grid, pixels in [0, 1] from white to black, (n, height * width).
         titles: one above each image, or none at all.
         image_shape: (height, width).
         columns: images in a row.
-        row_names: one at the left of each row, or none.
-        title: of the whole.
+        row_names: one to the left of each row, or none.
+        title: of the picture.
     """
     height, width = image_shape
     rows = -(-len(images) // columns)
@@ -270,7 +281,7 @@ def _new(size):
 
 def _classes(ax, points, labels, class_names):
     outline = [patheffects.withStroke(linewidth=2.5, foreground="white")]
-    numbered = len(class_names) > 3 and _longest(class_names) > 3  # long names would cover each other
+    numbered = len(class_names) > 3 and _longest(class_names) > 3  # long names would overlap
     for k, name in enumerate(class_names):
         own = points[labels == k]
         style = {"color": _COLOURS[k % len(_COLOURS)], "marker": _MARKERS[k % len(_MARKERS)], "linestyle": "none"}
@@ -286,7 +297,7 @@ def _longest(names):
 
 
 def _percent(p):
-    """A rounded probability never claims to be certain."""
+    """Write a probability in percent, never rounded to certainty."""
     if p > 0.9999 or p < 0.0001:
         return ">99.99 %" if p > 0.5 else "<0.01 %"
     return f"{100 * p:.2f} %"

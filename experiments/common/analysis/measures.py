@@ -1,4 +1,4 @@
-"""What a classifier gets right and wrong, in numbers: logits and labels in, statistics out, by scikit-learn."""
+"""The errors of a classifier in numbers: logits and labels in, statistics by scikit-learn out."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,53 +14,97 @@ Apply = Callable[..., Any]
 
 
 class Scores(NamedTuple):
-    """How good a classifier is, in all and for each class; shares are in [0, 1]."""
+    """Scores of a classifier, overall and for each class; shares are in [0, 1]."""
 
-    n: int  # examples
+    n: int
+    """Number of examples."""
+
     accuracy: float
-    log_loss: float  # mean of -log p(true class), nats per example
+    """Share of right answers."""
+
+    log_loss: float
+    """Mean of -log p(true class), nats per example."""
+
     class_names: tuple[str, ...]
-    confusion: np.ndarray  # (classes, classes) counts: true class by predicted class
-    precision: np.ndarray  # (classes,); 0 for a class that is never predicted
-    recall: np.ndarray  # (classes,); 0 for a class without examples
-    f1: np.ndarray  # (classes,)
-    support: np.ndarray  # (classes,) examples of each class
-    auc: np.ndarray  # (classes,) area under ROC, class against the rest; NaN where there is no class or no rest
-    macro_precision: float  # mean over all classes, each counting the same
+    """Of label 0, 1, ..."""
+
+    confusion: np.ndarray
+    """Counts, true class by predicted class, (classes, classes)."""
+
+    precision: np.ndarray
+    """0 for a class that is never predicted, (classes,)."""
+
+    recall: np.ndarray
+    """0 for a class without examples, (classes,)."""
+
+    f1: np.ndarray
+    """Harmonic mean of precision and recall, (classes,)."""
+
+    support: np.ndarray
+    """Examples of each class, (classes,)."""
+
+    auc: np.ndarray
+    """Area under the ROC curve of each class against the rest; NaN if one of the two is missing, (classes,)."""
+
+    macro_precision: float
+    """Mean over all classes with equal weights, as are the next two."""
+
     macro_recall: float
+    """Mean recall."""
+
     macro_f1: float
-    macro_auc: float  # mean over the classes that have one, else NaN
+    """Mean F1."""
+
+    macro_auc: float
+    """Mean over the classes that have an area; NaN if none has."""
 
 
 class Mistakes(NamedTuple):
     """Wrong answers, the most confident first."""
 
-    indices: np.ndarray  # (m,) of the examples
-    labels: np.ndarray  # (m,) the true classes
-    predicted: np.ndarray  # (m,) the classes answered
-    predicted_probability: np.ndarray  # (m,)
-    true_probability: np.ndarray  # (m,)
+    indices: np.ndarray
+    """Of the examples, (m,)."""
+
+    labels: np.ndarray
+    """True classes, (m,)."""
+
+    predicted: np.ndarray
+    """Predicted classes, (m,)."""
+
+    predicted_probability: np.ndarray
+    """Probability of the predicted class, (m,)."""
+
+    true_probability: np.ndarray
+    """Probability of the true class, (m,)."""
 
 
 class Embedding(NamedTuple):
     """Examples placed in the plane."""
 
-    indices: np.ndarray  # (m,) the examples that were chosen
-    pca: np.ndarray  # (m, 2) their first two principal components
-    explained: np.ndarray  # (2,) share of the variance of all examples that each component holds
-    tsne: np.ndarray | None  # (m, 2); None where it has nothing to do
+    indices: np.ndarray
+    """Of the chosen examples, (m,)."""
+
+    pca: np.ndarray
+    """Their first two principal components, (m, 2)."""
+
+    explained: np.ndarray
+    """Share of the variance of all examples that each component explains, (2,)."""
+
+    tsne: np.ndarray | None
+    """Their places by t-SNE, (m, 2); None if it has nothing to do."""
 
 
 def scores(logits: np.ndarray, labels: np.ndarray, class_names: Sequence[str]) -> Scores:
     """Score a classifier's outputs.
 
     Args:
-        logits: (n, classes), the answer being the largest; or one logit per example, (n, 1) or (n,), the answer being
-            class 1 where it is > 0.
-        labels: (n,) whole numbers in [0, classes).
+        logits: (n, classes), of which the largest is the answer; or one logit per example, (n, 1) or (n,), where the
+            answer is class 1 if it is > 0.
+        labels: whole numbers in [0, classes), (n,).
         class_names: one per class; two for one logit.
 
-    Raises: ValueError where logits are not finite, or where shapes, labels and names do not fit each other.
+    Raises:
+        ValueError: logits are not finite, or shapes, labels and names do not fit each other.
     """
     logits, labels = _checked(logits, labels)
     classes = range(logits.shape[1])
@@ -100,10 +144,14 @@ def probabilities(logits: np.ndarray) -> np.ndarray:
 
 
 def roc_curves(logits: np.ndarray, labels: np.ndarray) -> list[tuple[np.ndarray, np.ndarray] | None]:
-    """Return each class's (false positive rates, true positive rates) against the rest; None where it has no curve.
+    """Return each class's (false positive rates, true positive rates) against the rest; None if it has no curve.
 
-    Args: logits and labels as scores takes them.
-    Raises: ValueError as scores does.
+    Args:
+        logits: as for scores.
+        labels: as for scores.
+
+    Raises:
+        ValueError: as for scores.
     """
     logits, labels = _checked(logits, labels)
     ranked = [(labels == k, odds) for k, odds in enumerate(_log_odds(logits).T)]
@@ -111,10 +159,15 @@ def roc_curves(logits: np.ndarray, labels: np.ndarray) -> list[tuple[np.ndarray,
 
 
 def confident_mistakes(logits: np.ndarray, labels: np.ndarray, count: int) -> Mistakes:
-    """Find the wrong answers that the classifier is surest of, count of them or as many as there are.
+    """Find the wrong answers with the highest confidence.
 
-    Args: logits and labels as scores takes them.
-    Raises: ValueError as scores does.
+    Args:
+        logits: as for scores.
+        labels: as for scores.
+        count: number of answers to find, or fewer if there are not as many.
+
+    Raises:
+        ValueError: as for scores.
     """
     logits, labels = _checked(logits, labels)
     predicted, probability = np.argmax(logits, axis=1), scipy.special.softmax(logits, axis=1)
@@ -134,13 +187,16 @@ def embedding(features: np.ndarray, *, seed: int, count: int = 2000) -> Embeddin
     """Place examples in the plane by PCA, and by t-SNE started from PCA; 2,000 of them take 6 to 8 s.
 
     Args:
-        features: (n, d) with d >= 2 and n >= 4, e.g. the outputs or the activations of a layer. t-SNE is left out
-            where d is 2, a plane already, and where all examples are equal.
+        features: e.g. the outputs or activations of a layer, (n, d) with n >= 4 and d >= 2. t-SNE is left out if d is
+            2, which is a plane already, or if all examples are equal.
         seed: of the choice of examples.
-        count: examples to place, chosen at random; all where there are fewer. PCA is fitted to all n.
+        count: examples to place, chosen at random, or all if there are fewer. PCA is fitted to all n.
 
-    Raises: ValueError where features are of another shape or not finite.
-    Source: van der Maaten and Hinton (2008), "Visualizing data using t-SNE".
+    Raises:
+        ValueError: features have another shape or are not finite.
+
+    Source:
+        van der Maaten and Hinton (2008), "Visualizing data using t-SNE".
     """
     features = np.asarray(features, np.float64)
     if features.ndim != 2 or features.shape[1] < 2 or len(features) < 4:
@@ -153,14 +209,14 @@ def embedding(features: np.ndarray, *, seed: int, count: int = 2000) -> Embeddin
     tsne = None
     if features.shape[1] > 2:
         perplexity = min(30.0, (len(chosen) - 1) / 3)
-        # On a machine with other work its threads, waiting busily for each other, can make it ten times slower.
+        # Its threads wait for each other in busy loops, which on a shared machine can make it ten times slower.
         with threadpool_limits(1):
             tsne = TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(features[chosen])
     return Embedding(chosen, pca.transform(features[chosen]), pca.explained_variance_ratio_, tsne)
 
 
 def _class_logits(logits):
-    """One column per class, in float64; a single logit z says what the two logits (0, z) say."""
+    """One column per class, in float64; a single logit z means the same as the two logits (0, z)."""
     logits = np.asarray(logits, np.float64)
     if logits.ndim == 1:
         logits = logits[:, None]
@@ -189,7 +245,7 @@ def _check_finite(name, rows):
 
 
 def _log_odds(logits):
-    """log p_k - log(1 - p_k), (n, classes): ranks as p_k does, but does not round to ties where p_k nears 0 or 1."""
+    """log p_k - log(1 - p_k), (n, classes): ranks like p_k, but does not round to ties near 0 and 1."""
     others = [np.delete(logits, k, axis=1) for k in range(logits.shape[1])]
     return logits - np.stack([scipy.special.logsumexp(rest, axis=1) for rest in others], axis=1)
 

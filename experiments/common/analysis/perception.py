@@ -1,4 +1,4 @@
-"""What an image classifier takes for what: the image it is surest of, its answers to noise, its first weights."""
+"""What an image classifier responds to: its most confident images, its answers to noise, its first-layer weights."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,13 +13,22 @@ from jaxmlp import optimizers
 
 
 class NoiseConfidence(NamedTuple):
-    """What a classifier says of images of pure noise, of which none is any class."""
+    """The answers of a classifier to images of pure noise, none of which belongs to any class."""
 
-    n: int  # images
+    n: int
+    """Number of images."""
+
     threshold: float
-    share_above: float  # share of the images called something with a probability above threshold
-    mean_top_probability: float  # mean probability of the class that is answered
-    answers: np.ndarray  # (classes,) how often each class is answered
+    """Probability above which an answer counts as confident."""
+
+    share_above: float
+    """Share of confident answers."""
+
+    mean_top_probability: float
+    """Mean probability of the predicted class."""
+
+    answers: np.ndarray
+    """How often each class is predicted, (classes,)."""
 
 
 def surest_images(
@@ -34,22 +43,27 @@ def surest_images(
     learning_rate: float = 0.01,
     until: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Change images of uniform noise until the network calls them each class, by Adam on the input.
+    """Change images of uniform noise until the network takes them for each class, by Adam on the input.
 
-    Ascends log p_k - log(1 - p_k), which grows with p_k and whose gradient does not vanish as p_k nears 1. Pixels that
-    leave [low, high] are put back on its edge.
+    Ascends the log odds, which grow with p_k and whose gradient does not vanish as p_k approaches 1:
+
+        log p_k - log(1 - p_k)
+
+    Pixels that leave [low, high] are clipped.
 
     Args:
         apply: (params, x) -> outputs, e.g. net.apply.
-        features: of one image.
+        params: of the network.
+        features: pixels of one image.
         key: of the noise; each class starts from its own, which steps=0 returns.
-        low: least value of a feature as the network takes it; a number or (features,).
-        high: greatest value, like low.
-        steps: at most.
+        low: smallest value of a feature as the network takes it, a number or (features,).
+        high: largest value, like low.
+        steps: of the ascent, at most.
         learning_rate: per step, as a share of high - low.
-        until: an image whose probability reaches it is changed no more; 1 for never.
+        until: the probability at which an image is no longer changed; 1 for never.
 
-    Returns: images (classes, features) and the probability of each one's class, (classes,).
+    Returns:
+        Images (classes, features), and the probability of each image's class, (classes,).
     """
     dtype = jnp.result_type(float)
     low, high = (jnp.broadcast_to(jnp.asarray(bound, dtype), (features,)) for bound in (low, high))
@@ -68,9 +82,17 @@ def noise_confidence(
     count: int = 10_000,
     threshold: float = 0.99,
 ) -> NoiseConfidence:
-    """Ask the network what count images of uniform noise show.
+    """Classify images of uniform noise.
 
-    Args: as surest_images takes them.
+    Args:
+        apply: (params, x) -> outputs, e.g. net.apply.
+        params: of the network.
+        features: pixels of one image.
+        key: of the noise.
+        low: as for surest_images.
+        high: as for surest_images.
+        count: number of images.
+        threshold: probability above which an answer counts as confident.
     """
     unit = jax.random.uniform(key, (count, features))
     low, high = (jnp.broadcast_to(jnp.asarray(bound, unit.dtype), unit.shape) for bound in (low, high))
@@ -80,7 +102,7 @@ def noise_confidence(
 
 
 def first_layer(params: Any) -> np.ndarray:
-    """Return the weights of each unit of the first layer, (units, features), the largest norm first."""
+    """Return the weights of each unit of the first layer, largest norm first, (units, features)."""
     w = np.asarray(params[0][0]).T
     return w[np.argsort(-np.linalg.norm(w, axis=1), kind="stable")]
 
