@@ -1,6 +1,7 @@
 """fit against a loop written with NumPy alone, and as a function that JAX's transformations take."""
 
 import functools
+import itertools
 
 import jax
 import jax.numpy as jnp
@@ -9,19 +10,30 @@ import numpy_mlp
 import numpy_rules
 import optax
 import pytest
+from noisy_loss import noisy
 
 import jaxmlp
 from jaxmlp import optimizers
 
 N, FEATURES, CLASSES = 50, 5, 3
+SIZES = (FEATURES, 7, CLASSES)
 WEAK = jnp.asarray(0.3)
+UNMEASURED = {"validation": None, "metrics": None}
 
 
-def make_problem(dropout=0.0, dtype=jnp.float32):
+def make_problem(dtype=jnp.float32):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(N, FEATURES)), rng.integers(0, CLASSES, N)
-    net = jaxmlp.mlp((FEATURES, 7, CLASSES), activation="tanh", dropout=dropout, dtype=dtype)
+    net = jaxmlp.mlp(SIZES, activation="tanh", dtype=dtype)
     return net, (x.astype(dtype), y), (x[:20].astype(dtype), y[:20])
+
+
+def weights(dtype=jnp.float32):
+    """Initial parameters, drawn by NumPy: nothing is compiled for them."""
+    rng = np.random.default_rng(1)
+    shapes = itertools.pairwise(SIZES)
+    draws = [(rng.normal(size=shape) / np.sqrt(shape[0]), np.zeros(shape[1])) for shape in shapes]
+    return tuple(jaxmlp.Layer(jnp.asarray(w, dtype), jnp.asarray(b, dtype)) for w, b in draws)
 
 
 def run(optimizer, *, net=None, data=None, epochs=4, batch_size=16, key=1, **options):
@@ -31,7 +43,7 @@ def run(optimizer, *, net=None, data=None, epochs=4, batch_size=16, key=1, **opt
     options.setdefault("validation", validation)
     options.setdefault("metrics", {"accuracy": jaxmlp.accuracy(net.apply)})
     key = jax.random.key(key) if isinstance(key, int) else key
-    params = options.pop("params", None) or net.init(jax.random.key(0))
+    params = options.pop("params", None) or weights()
     return jaxmlp.fit(loss_fn, params, optimizer, train, key=key, epochs=epochs, batch_size=batch_size, **options)
 
 
@@ -69,11 +81,9 @@ def numpy_fit(params, optimizer, orders, x, y, batch_size, l2):
 @pytest.mark.parametrize("name", ["sgd", "nesterov", "adam"])
 def test_fit_is_the_loop_that_numpy_writes_out(name, x64):
     net, (x, y), _ = make_problem(dtype=jnp.float64)
-    start = net.init(jax.random.key(0))
-    # The order of examples, seen from outside: full-batch "losses" that record which row each step saw.
-    orders = [observed_order(epoch) for epoch in range(3)]
+    start = weights(jnp.float64)
     rule = functools.partial(getattr(numpy_rules, name), learning_rate=0.05)
-    expected, losses = numpy_fit(start, rule, orders, x, y, batch_size=16, l2=1e-3)
+    expected, losses = numpy_fit(start, rule, observed_orders(), x, y, batch_size=16, l2=1e-3)
     options = {"net": net, "data": (x, y), "params": start, "validation": None, "metrics": {}}
     result = run(getattr(optimizers, name)(0.05), epochs=3, **options)
     # 12 steps of float64 sums in another order; Adam divides by roots near 1e-3, so that 1e-16 becomes 1e-12.
@@ -83,39 +93,34 @@ def test_fit_is_the_loop_that_numpy_writes_out(name, x64):
     np.testing.assert_allclose(result.history.train_loss, losses, rtol=1e-12)
 
 
-def observed_order(epoch, batch_size=16, key=1):
-    """The order in which fit shows the examples in an epoch: example i has gradient e_i, so that the steps of plain
-    descent at rate 1 mark their rows, and a second parameter counts the steps."""
-    rows = jnp.eye(N)
+@functools.cache
+def observed_orders(epochs=3, batch_size=16, key=1):
+    """The orders in which fit shows the examples, seen from outside: row i is the unit vector e_i, so that the gradient
+    of a sum marks the rows of its step."""
 
     def loss_fn(params, x, y, *, key=None):
-        # d/d seen = -(step number) for the rows of this step, once each.
-        weight = jax.lax.stop_gradient(params["step"]) + 1
-        return -jnp.sum(x.sum(axis=0) * params["seen"]) * weight - params["step"]
+        return jnp.sum(x.sum(axis=0) * params)
 
-    params = {"seen": jnp.zeros(N), "step": jnp.zeros(())}
-    settings = {"key": jax.random.key(key), "batch_size": batch_size}
-    results = [
-        jaxmlp.fit(loss_fn, params, optimizers.sgd(1.0), (rows, np.zeros(N)), epochs=e, **settings).params["seen"]
-        for e in ([epoch, epoch + 1] if epoch else [1])
-    ]
-    steps = -(-N // batch_size)
-    seen = np.asarray(results[-1]) - (np.asarray(results[0]) if epoch else 0) - epoch * steps
-    assert sorted(np.bincount(seen.astype(int))[1:], reverse=True) == [16, 16, 16, 2]
-    return np.argsort(seen, kind="stable")
+    settings = {"key": jax.random.key(key), "epochs": epochs, "batch_size": batch_size}
+    told = {"seen": lambda step: step.grads}
+    train = jnp.eye(N), np.zeros(N)
+    history = jaxmlp.fit(loss_fn, jnp.zeros(N), optimizers.sgd(1.0), train, step_metrics=told, **settings).history
+    seen = np.asarray(history.step_metrics["seen"])  # (epochs, steps, N)
+    np.testing.assert_array_equal(seen.sum(axis=1), 1)
+    np.testing.assert_array_equal(seen.sum(axis=2), [[16, 16, 16, 2]] * epochs)
+    return np.argsort(seen.argmax(axis=1), axis=1, kind="stable")
 
 
-def test_every_example_is_seen_once_an_epoch_and_each_epoch_has_an_order_of_its_own():
-    first, second = observed_order(0), observed_order(1)
+def test_every_example_is_seen_once_an_epoch_and_each_epoch_has_an_order_of_its_own(x64):
+    first, second, _ = observed_orders()
     assert sorted(first) == sorted(second) == list(range(N))
     assert list(first) != list(second) and list(first) != list(range(N))
 
 
 def test_going_on_from_a_state_is_the_uninterrupted_run_bit_for_bit():
-    net = jaxmlp.mlp((FEATURES, 7, CLASSES), dropout=0.3)
-    whole = run(optimizers.adam(0.01), net=net, epochs=5)
-    first = run(optimizers.adam(0.01), net=net, epochs=2)
-    second = run(optimizers.adam(0.01), net=net, epochs=3, state=first.state)
+    train = functools.partial(run, optimizers.adam(0.01), loss_fn=noisy(jaxmlp.objective(make_problem()[0].apply)))
+    whole, first = train(epochs=5), train(epochs=2)
+    second = train(epochs=3, state=first.state)
     assert_equal(whole.state, second.state)
     joined = jax.tree.map(lambda *parts: jnp.concatenate(parts), first.history[:3], second.history[:3])
     assert_equal(whole.history[:3], joined)
@@ -132,21 +137,22 @@ def test_history_holds_what_evaluating_the_parameters_gives():
     loss_fn, accuracy = jaxmlp.objective(net.apply, l2=1e-3), jaxmlp.accuracy(net.apply)
     result = run(optimizers.adam(0.01))
     # The same float32 sum of 20 terms, compiled apart: a few units in the last place.
-    np.testing.assert_allclose(result.history.validation_loss[-1], loss_fn(result.params, *validation), rtol=1e-6)
-    assert result.history.metrics["accuracy"][-1] == accuracy(result.params, *validation)
+    loss, right = jax.jit(lambda params: (loss_fn(params, *validation), accuracy(params, *validation)))(result.params)
+    np.testing.assert_allclose(result.history.validation_loss[-1], loss, rtol=1e-6)
+    assert result.history.metrics["accuracy"][-1] == right
     assert int(result.state.epoch) == 4 and result.history.train_loss.shape == (4,)
     assert int(result.history.first_nonfinite_step) == -1
 
 
 def test_without_validation_nothing_is_measured():
-    history = run(optimizers.sgd(0.1), validation=None, metrics=None).history
+    history = run(optimizers.sgd(0.1), batch_size=25, **UNMEASURED).history
     assert history.validation_loss is None and history.metrics == {}
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 25, 50])
 def test_any_batch_size_up_to_n_trains_on_every_example(batch_size):
-    result = run(optimizers.sgd(0.0), batch_size=batch_size, loss_fn=None)
-    whole = run(optimizers.sgd(0.0), batch_size=50)
+    result = run(optimizers.sgd(0.0), batch_size=batch_size, **UNMEASURED)
+    whole = run(optimizers.sgd(0.0), batch_size=50, **UNMEASURED)
     # At rate 0 the mean over examples does not depend on the batches; float32 sums of up to 50 terms.
     np.testing.assert_allclose(result.history.train_loss, whole.history.train_loss, rtol=2e-6)
 
@@ -185,44 +191,71 @@ def test_another_learning_rate_penalty_or_rebuilt_objective_compiles_nothing(com
 
 def test_runs_under_jit_and_under_vmap_over_learning_rates_and_keys():
     rates, keys = jnp.array([0.01, 0.1]), jax.random.split(jax.random.key(3), 2)
-    alone = [run(optimizers.adam(rate), batch_size=25) for rate in (0.01, 0.1)]
-    jitted = jax.jit(lambda rate: run(optimizers.adam(rate), batch_size=25))(0.01)
+    train = functools.partial(run, batch_size=25)
+    alone = [train(optimizers.adam(rate)) for rate in (0.01, 0.1)]
     # The same float32 operations fused differently, 8 steps of Adam: 1e-5.
     assert_close = functools.partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-6)
-    assert_close(jitted.history.train_loss, alone[0].history.train_loss)
-    mapped = jax.vmap(lambda rate: run(optimizers.adam(rate), batch_size=25))(rates)
+    # jit around vmap: a run that is traced from outside, at several rates, then with several keys.
+    mapped = jax.jit(jax.vmap(lambda rate: train(optimizers.adam(rate))))(rates)
     assert_close(mapped.history.train_loss, [result.history.train_loss for result in alone])
-    by_key = jax.vmap(lambda key: run(optimizers.adam(0.01), batch_size=25, key=key))(keys)
-    assert_close(by_key.params[0].w[1], run(optimizers.adam(0.01), batch_size=25, key=keys[1]).params[0].w)
+    by_key = jax.jit(jax.vmap(lambda key: train(optimizers.adam(0.01), key=key)))(keys)
+    assert_close(by_key.params[0].w[1], train(optimizers.adam(0.01), key=keys[1]).params[0].w)
 
 
-@pytest.mark.parametrize("name", ["sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "amsgrad"])
-def test_the_gradient_through_a_whole_run_is_the_slope_of_its_result(name, x64):
-    net, train, _ = make_problem(dtype=jnp.float64)
-    train = (train[0] * [0.0, 1.0, 1.0, 1.0, 1.0], train[1])
+RULES = tuple(optimizers.OPTIMIZERS)
 
-    def final_loss(learning_rate):
-        optimizer = getattr(optimizers, name)(learning_rate)
-        options = {"net": net, "data": train, "epochs": 2, "batch_size": 25, "validation": None, "metrics": {}}
-        return run(optimizer, **options).history.train_loss[-1]
 
+@functools.cache
+def slopes_through_runs():
+    """The slope of the last loss by the learning rate, and the central difference, of every rule, all in one program:
+    each rule trains its own copy of the network, a row of params, and the loss is the sum of theirs."""
+    net, (x, y), _ = make_problem(dtype=jnp.float64)
+    flat, unravel = jax.flatten_util.ravel_pytree(weights(jnp.float64))
+    plain = jaxmlp.objective(net.apply, l2=1e-3)
     # The first input is always 0: its weights have zero gradients, where roots of second moments have infinite slopes.
-    slope = jax.grad(final_loss)(0.02)
+    train = x * [0.0, 1.0, 1.0, 1.0, 1.0], y
+
+    def loss_fn(params, x, y, *, key=None):
+        return jax.vmap(lambda row: plain(unravel(row), x, y))(params).sum()
+
+    def rule_by_row(rates):
+        rules = [getattr(optimizers, name)(rate) for name, rate in zip(RULES, rates, strict=True)]
+
+        def update(grads, states, params):
+            done = [rule.update(g, state) for rule, g, state in zip(rules, grads, states, strict=True)]
+            return jnp.stack([updates for updates, _ in done]), tuple(state for _, state in done)
+
+        return optax.GradientTransformation(lambda params: tuple(rule.init(flat) for rule in rules), update)
+
+    def final_loss(rates):
+        options = {"key": jax.random.key(1), "epochs": 2, "batch_size": 25}
+        params = jnp.stack([flat] * len(RULES))
+        return jaxmlp.fit(loss_fn, params, rule_by_row(rates), train, **options).history.train_loss[-1]
+
+    loss_and_slope = jax.jit(jax.value_and_grad(final_loss))
+    rates, h = np.full(len(RULES), 0.02), 1e-5
+    steps = h * np.eye(len(RULES))
+    differences = [(loss_and_slope(rates + d)[0] - loss_and_slope(rates - d)[0]) / (2 * h) for d in steps]
+    return {name: numbers for name, *numbers in zip(RULES, loss_and_slope(rates)[1], differences, strict=True)}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_gradient_through_a_whole_run_is_the_slope_of_its_result(name, x64):
+    slope, expected = slopes_through_runs()[name]
     # Central differences of step h err by h^2 f''' / 6 + 1e-16 f / h: about 1e-8 of a slope of order 1 at h = 1e-5.
-    h = 1e-5
-    expected = (final_loss(0.02 + h) - final_loss(0.02 - h)) / (2 * h)
     np.testing.assert_allclose(slope, expected, rtol=1e-5)
 
 
 def test_shard_map_over_keys_gives_each_run_as_alone():
     keys = jax.random.split(jax.random.key(3), 4)
-    net = jaxmlp.mlp((FEATURES, 7, CLASSES), dropout=0.3)
     mesh = jax.make_mesh((2,), ("runs",), axis_types=(jax.sharding.AxisType.Auto,))
     spec = jax.sharding.PartitionSpec("runs")
-    population = jax.vmap(lambda key: run(optimizers.adam(0.01), net=net, batch_size=25, key=key))
+    loss_fn = noisy(jaxmlp.objective(make_problem()[0].apply))
+    train = functools.partial(run, optimizers.adam(0.01), loss_fn=loss_fn, batch_size=25)
+    population = jax.vmap(lambda key: train(key=key))
     sharded = jax.jit(jax.shard_map(population, mesh=mesh, in_specs=spec, out_specs=spec))(keys)
     for index, key in enumerate(keys):
-        alone = run(optimizers.adam(0.01), net=net, batch_size=25, key=key)
+        alone = train(key=key)
         np.testing.assert_allclose(sharded.history.train_loss[index], alone.history.train_loss, rtol=1e-5)
 
 
@@ -295,7 +328,7 @@ def test_something_that_is_no_optimizer_is_refused():
 
 
 def test_a_state_of_another_optimizer_is_refused():
-    state = run(optimizers.adam(0.01), epochs=1).state
+    state = run(optimizers.adam(0.01)).state
     with pytest.raises(ValueError, match="another optimizer: its opt_state is AdamState, this one's AMSGradState"):
         run(optimizers.amsgrad(0.01), state=state)
 
@@ -303,7 +336,7 @@ def test_a_state_of_another_optimizer_is_refused():
 def test_an_apply_without_key_can_be_fitted_and_so_can_an_optimizer_object():
     net, _, _ = make_problem()
     loss_fn = jaxmlp.objective(lambda params, x: net.apply(params, x))
-    options = {"net": net, "loss_fn": loss_fn, "validation": None, "metrics": None, "batch_size": 25, "epochs": 1}
+    options = {"net": net, "loss_fn": loss_fn, "batch_size": 25, "epochs": 1, **UNMEASURED}
     plain = run(optimizers.sgd(0.1), **options)
     with jax.numpy_dtype_promotion("standard"):
         every_second = run(optax.MultiSteps(optimizers.sgd(0.1), every_k_schedule=2), **options)
@@ -312,12 +345,13 @@ def test_an_apply_without_key_can_be_fitted_and_so_can_an_optimizer_object():
 
 def test_half_precision_runs_report_their_losses_in_float32():
     net, (x, y), _ = make_problem(dtype=jnp.float16)
-    result = run(optimizers.sgd(0.01), net=net, data=(x, y), validation=None, metrics=None, epochs=1)
+    params = weights(jnp.float16)
+    result = run(optimizers.sgd(0.01), net=net, params=params, data=(x, y), epochs=1, **UNMEASURED)
     assert result.history.train_loss.dtype == jnp.float32 and np.isfinite(result.history.train_loss).all()
 
 
 def test_sharpness_aware_minimisation_is_given_only_what_it_takes():
     rule = optax.contrib.sam(optax.sgd(0.01), optax.sgd(0.05))
     with jax.numpy_dtype_promotion("standard"):
-        result = run(rule, validation=None, metrics=None, epochs=1)
+        result = run(rule, epochs=1, **UNMEASURED)
     assert np.isfinite(result.history.train_loss).all()
