@@ -24,10 +24,10 @@ def start():
 
 
 def loss_fn(params, x, y, *, key=None):
-    """A small network, whose hidden units a key drops as dropout does: the draw must be the step's own."""
+    """A small network, whose hidden units a key scales, as dropout does: the draw must be the step's own."""
     hidden = jnp.tanh(x @ params["w"])
     if key is not None:
-        hidden = hidden * (1 + 0.3 * jax.random.rademacher(key, hidden.shape, hidden.dtype))
+        hidden = hidden * jax.random.uniform(key, (), hidden.dtype, 0.7, 1.3)
     return ((hidden @ params["v"] - y) ** 2).mean()
 
 
@@ -193,9 +193,10 @@ def test_textbook_nesterov_goes_through_jit_vmap_and_grad_and_into_a_chain(x64):
 
     rates = jnp.asarray([0.02, 0.1])
     values, slopes = jax.jit(jax.vmap(jax.value_and_grad(final_loss)))(rates)
-    np.testing.assert_allclose(values, [final_loss(rate) for rate in rates], rtol=1e-12)  # sums in another order
+    alone = jax.jit(final_loss)
+    np.testing.assert_allclose(values, [alone(rate) for rate in rates], rtol=1e-12)  # sums in another order
     # Central differences: h^2 / 6 of the third derivative, and 1e-16 / 2e-5 of rounding.
-    differences = [(final_loss(rate + 1e-5) - final_loss(rate - 1e-5)) / 2e-5 for rate in rates]
+    differences = [(alone(rate + 1e-5) - alone(rate - 1e-5)) / 2e-5 for rate in rates]
     np.testing.assert_allclose(slopes, differences, rtol=1e-6)
 
     # Its gradient is its own: what is chained before it has no effect, as its docstring says.
@@ -213,7 +214,7 @@ def test_textbook_nesterov_runs_inside_shard_map():
 
     def run(keys):
         fit_one = functools.partial(
-            jaxmlp.fit, loss_fn, start(), dialects.textbook.nesterov(0.1), data(), epochs=2, batch_size=10
+            jaxmlp.fit, loss_fn, start(), dialects.textbook.nesterov(0.1), data(), epochs=2, batch_size=12
         )
         return jax.tree.map(lambda a: a[None], fit_one(key=keys[0]).params)
 
@@ -222,5 +223,5 @@ def test_textbook_nesterov_runs_inside_shard_map():
     sharded = jax.jit(jax.shard_map(run, mesh=mesh, in_specs=spec, out_specs=spec))(keys)
     for i in range(2):
         alone = run(keys[i : i + 1])
-        # float32: the two programs may add up in other orders, for 6 steps.
+        # float32: the two programs may add up in other orders, for 4 steps.
         jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b[0], rtol=1e-5, atol=1e-6), sharded, alone)
