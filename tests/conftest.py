@@ -1,6 +1,7 @@
 """Settings under which every test runs, and the fixtures that several files share."""
 
 import logging
+import os
 import re
 from pathlib import Path
 
@@ -50,3 +51,25 @@ def _forget_compiled_programs():
     maps = Path("/proc/self/maps")
     if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
         jax.clear_caches()
+
+
+_LONG = 8.0  # CPU seconds, fixtures included
+_seconds: dict[str, float] = {}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    before = sum(os.times()[:4])
+    result = yield
+    if item.get_closest_marker("slow") is None:
+        _seconds[item.nodeid] = sum(os.times()[:4]) - before
+    return result
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Name the tests that make the inner loop slow."""
+    long = {name: seconds for name, seconds in _seconds.items() if seconds > _LONG}
+    if long:
+        terminalreporter.section(f"tests not marked slow that took more than {_LONG:g} CPU seconds")
+    for name, seconds in sorted(long.items(), key=lambda pair: -pair[1]):
+        terminalreporter.write_line(f"{seconds:.1f} s  {name}")
