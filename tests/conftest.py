@@ -1,5 +1,6 @@
 """Settings under which every test runs, and the fixtures that several files share."""
 
+import functools
 import logging
 import os
 import re
@@ -42,6 +43,28 @@ def x64():
     """Run the test in float64."""
     with jax.enable_x64(True):
         yield
+
+
+@pytest.fixture(scope="module")
+def rough():
+    """Compile without XLA's optimisations, and draw with few dots: for runs of which no last digit matters.
+
+    What was compiled so is forgotten afterwards, since later tests may compare bit by bit.
+    """
+    from matplotlib.figure import Figure
+
+    savefig = Figure.savefig
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", functools.partialmethod(_with_few_dots, savefig))
+        jax.config.update("jax_disable_most_optimizations", True)
+        yield
+        jax.config.update("jax_disable_most_optimizations", False)
+        jax.clear_caches()
+
+
+def _with_few_dots(figure, savefig, path, *, dpi):
+    assert dpi == 150  # what the commands ask for
+    savefig(figure, path, dpi=30)
 
 
 @pytest.fixture(scope="module", autouse=True)
