@@ -10,6 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import jaxmlp
 from jaxmlp import _checks
 
 CORE = ("jax", "jaxlib", "optax", "numpy", "safetensors")
@@ -24,8 +25,17 @@ class Blocker:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Blocker())
+import importlib.metadata
+
+version = importlib.metadata.version
+def missing(name):
+    if name == "jaxmlp":
+        raise importlib.metadata.PackageNotFoundError(name)
+    return version(name)
+importlib.metadata.version = missing
 import jax, jaxmlp
 
+assert jaxmlp.__version__ == "0+unknown"  # as in a clone that is not installed
 xor, net = jaxmlp.datasets.load("xor"), jaxmlp.mlp((2, 4, 2))
 loss_fn, params, sgd = jaxmlp.objective(net.apply), net.init(jax.random.key(0)), jaxmlp.optimizers.sgd(0.1)
 fitted = jaxmlp.fit(loss_fn, params, sgd, xor.train, key=jax.random.key(1), epochs=1, batch_size=4)
@@ -107,6 +117,14 @@ def test_whatever_reading_a_prepared_directory_needs_is_asked_for_first(module, 
         with pytest.raises(ModuleNotFoundError, match=rf"{module}.*pip install 'jaxmlp\[data\]'$") as caught:
             call()
         assert isinstance(caught.value.__cause__, ModuleNotFoundError)
+
+
+def test_the_version_is_that_of_the_installed_package():
+    try:
+        expected = importlib.metadata.version("jaxmlp")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("jaxmlp runs from a clone here")
+    assert jaxmlp.__version__ == expected
 
 
 def test_what_is_there_is_not_imported_by_asking():
