@@ -44,7 +44,7 @@ import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 
-from jaxmlp._arrays import at_least_float32
+from jaxmlp._arrays import PyTree, at_least_float32
 from jaxmlp._checks import one_number
 
 __docformat__ = "google"
@@ -61,7 +61,6 @@ __all__ = [
     "transformation",
 ]
 
-PyTree = Any
 Scalar = float | jax.Array
 Schedule = Callable[[jax.Array], jax.Array]
 Rule = Callable[..., tuple[jax.Array, ...]]
