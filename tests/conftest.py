@@ -46,20 +46,26 @@ def x64():
 
 
 @pytest.fixture(scope="module")
-def rough():
-    """Compile without XLA's optimisations, and draw with few dots: for runs of which no last digit matters.
+def unoptimised():
+    """Compile without XLA's optimisations, a third cheaper: for tests in which no last digit matters.
 
     What was compiled so is forgotten afterwards, since later tests may compare bit by bit.
     """
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def rough(unoptimised):
+    """Draw with few dots besides: for tests of the plumbing of commands."""
     from matplotlib.figure import Figure
 
     savefig = Figure.savefig
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", functools.partialmethod(_with_few_dots, savefig))
-        jax.config.update("jax_disable_most_optimizations", True)
         yield
-        jax.config.update("jax_disable_most_optimizations", False)
-        jax.clear_caches()
 
 
 def _with_few_dots(figure, savefig, path, *, dpi):
@@ -69,10 +75,10 @@ def _with_few_dots(figure, savefig, path, *, dpi):
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_compiled_programs():
-    """Every compiled program holds memory maps, of which Linux allows a process some 65,000; all tests need more."""
+    """Every compiled program holds memory, and memory maps, of which Linux allows a process some 65,000."""
     yield
     maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > 30_000:
+    if maps.exists() and maps.read_bytes().count(b"\n") > 10_000:
         jax.clear_caches()
 
 

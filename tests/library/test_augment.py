@@ -146,6 +146,7 @@ def test_random_flip_mirrors_about_half_of_the_images():
     assert abs(flipped.sum() - 500) < 4 * np.sqrt(250)
 
 
+@pytest.mark.slow
 def test_a_chain_gives_each_link_a_key_of_its_own():
     images = random_images(8).astype(np.float32)
     twice = augment.chain(augment.random_crop(SHAPE, 3), augment.random_crop(SHAPE, 3))
@@ -164,6 +165,7 @@ def test_equal_settings_are_equal_functions_and_strengths_are_leaves():
     assert chained == augment.chain(make(), augment.random_crop(SHAPE, 2))
 
 
+@pytest.mark.slow
 def test_fit_augments_each_batch_anew_and_another_strength_compiles_nothing(compile_log):
     digits = jaxmlp.datasets.load("digits")
     net = jaxmlp.mlp((64, 16, 10), initializer="he_uniform")  # a uniform draw compiles faster than a normal

@@ -65,6 +65,7 @@ def test_a_tree_comes_back_bit_for_bit_with_like_and_without(path, name):
     assert_same(load(path)[0], tree)
 
 
+@pytest.mark.slow
 def test_training_goes_on_from_a_file_as_if_it_had_not_stopped(path):
     rng = np.random.default_rng(0)
     train = rng.normal(size=(20, 4)).astype(np.float32), rng.integers(0, 3, 20)

@@ -58,6 +58,7 @@ def leaves(tree):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_on_a_cpu_every_run_is_fit_alone_bit_for_bit(dtype):
     # In float64 too, though the setting belongs to the calling thread and the runs go to others.
@@ -71,6 +72,7 @@ def test_on_a_cpu_every_run_is_fit_alone_bit_for_bit(dtype):
                     np.testing.assert_array_equal(swept[i, k], single)
 
 
+@pytest.mark.slow
 def test_vectorised_runs_in_pieces_are_fit_alone_up_to_rounding():
     results = sweep(execution="vmap", runs_at_once=2)  # 9 runs: 5 pieces of 2, the last one filled up
     expected = sweep()
@@ -80,6 +82,7 @@ def test_vectorised_runs_in_pieces_are_fit_alone_up_to_rounding():
     np.testing.assert_array_equal(results.history.first_nonfinite_step, expected.history.first_nonfinite_step)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("execution", ["threads", "vmap"])
 def test_a_factory_that_chains_runs_from_one_compile_too(execution, compile_log):
     results = sweep(projected, execution=execution)
@@ -87,6 +90,7 @@ def test_a_factory_that_chains_runs_from_one_compile_too(execution, compile_log)
     np.testing.assert_allclose(results.history.train_loss[1, 2], projected_alone(), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("execution", ["threads", "vmap"])
 def test_a_hundred_points_are_one_compile(execution, compile_log):
     grid = {"learning_rate": np.logspace(-4, 0, 100), "b1": np.linspace(0.5, 0.95, 100)}
@@ -111,6 +115,7 @@ def test_a_diverged_run_says_when_and_spoils_no_neighbour():
         assert np.isfinite(history.train_loss[:2]).all()
 
 
+@pytest.mark.slow
 def test_every_optimizer_and_point_starts_from_the_same_weights():
     still = sweep(optimizers.adam, {"learning_rate": [0.0, 0.0]})
     other = sweep(optimizers.adagrad, {"learning_rate": [0.0]})
@@ -119,6 +124,7 @@ def test_every_optimizer_and_point_starts_from_the_same_weights():
     assert not np.array_equal(still.params[0].w[0, 0], still.params[0].w[0, 1])
 
 
+@pytest.mark.slow
 def test_sweep_goes_through_jit_and_grad():
     unmeasured = {"validation": None, "metrics": None}
 
@@ -166,6 +172,7 @@ def test_bad_arguments_are_refused_before_anything_is_compiled(options, error, m
     assert not {"jit(_run)", "jit(_compiled_piece)"} & set(compile_log)
 
 
+@pytest.mark.slow
 def test_threads_keep_the_settings_of_the_caller():
     with jax.threefry_partitionable(False):
         results = sweep()
@@ -222,6 +229,7 @@ def test_another_thread_takes_over_every_setting_of_the_caller(name):
     assert seen == [settings, settings | {name: usual}]
 
 
+@pytest.mark.slow
 def test_sweeps_of_fresh_functions_leave_nothing_behind():
     x, y = np.ones((4, 2), np.float32), np.zeros(4, np.float32)
     functions = []

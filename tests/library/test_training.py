@@ -117,6 +117,7 @@ def test_every_example_is_seen_once_an_epoch_and_each_epoch_has_an_order_of_its_
     assert list(first) != list(second) and list(first) != list(range(N))
 
 
+@pytest.mark.slow
 def test_going_on_from_a_state_is_the_uninterrupted_run_bit_for_bit():
     train = functools.partial(run, optimizers.adam(0.01), loss_fn=noisy(jaxmlp.objective(make_problem()[0].apply)))
     whole, first = train(epochs=5), train(epochs=2)
@@ -172,6 +173,7 @@ def test_a_diverged_run_carries_the_step_of_its_first_nonfinite_loss():
     assert int(fit(optimizers.sgd(0.1), epochs=2, batch_size=2).history.first_nonfinite_step) == -1
 
 
+@pytest.mark.slow
 def test_another_learning_rate_penalty_or_rebuilt_objective_compiles_nothing(compile_log):
     def train(learning_rate, l2):
         net = jaxmlp.mlp([FEATURES, 7, CLASSES], activation="tanh")
@@ -189,6 +191,7 @@ def test_another_learning_rate_penalty_or_rebuilt_objective_compiles_nothing(com
     assert len({float(result.history.train_loss[-1]) for result in results}) == 8
 
 
+@pytest.mark.slow
 def test_runs_under_jit_and_under_vmap_over_learning_rates_and_keys():
     rates, keys = jnp.array([0.01, 0.1]), jax.random.split(jax.random.key(3), 2)
     train = functools.partial(run, batch_size=25)
@@ -239,6 +242,7 @@ def slopes_through_runs():
     return {name: numbers for name, *numbers in zip(RULES, loss_and_slope(rates)[1], differences, strict=True)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RULES)
 def test_the_gradient_through_a_whole_run_is_the_slope_of_its_result(name, x64):
     slope, expected = slopes_through_runs()[name]
@@ -246,6 +250,7 @@ def test_the_gradient_through_a_whole_run_is_the_slope_of_its_result(name, x64):
     np.testing.assert_allclose(slope, expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_shard_map_over_keys_gives_each_run_as_alone():
     keys = jax.random.split(jax.random.key(3), 4)
     mesh = jax.make_mesh((2,), ("runs",), axis_types=(jax.sharding.AxisType.Auto,))
@@ -259,6 +264,7 @@ def test_shard_map_over_keys_gives_each_run_as_alone():
         np.testing.assert_allclose(sharded.history.train_loss[index], alone.history.train_loss, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_shard_map_over_examples_with_a_mean_over_the_mesh_trains_one_model():
     net, (x, y), _ = make_problem()
     plain = jaxmlp.objective(net.apply)
@@ -278,6 +284,7 @@ def test_shard_map_over_examples_with_a_mean_over_the_mesh_trains_one_model():
     np.testing.assert_allclose(sharded.history.train_loss, whole.history.train_loss, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_any_pytree_any_loss_and_any_optax_rule_serve():
     x = {"a": np.arange(12.0, dtype=np.float32).reshape(6, 2)}
 
@@ -333,6 +340,7 @@ def test_a_state_of_another_optimizer_is_refused():
         run(optimizers.amsgrad(0.01), state=state)
 
 
+@pytest.mark.slow
 def test_an_apply_without_key_can_be_fitted_and_so_can_an_optimizer_object():
     net, _, _ = make_problem()
     loss_fn = jaxmlp.objective(lambda params, x: net.apply(params, x))
@@ -343,6 +351,7 @@ def test_an_apply_without_key_can_be_fitted_and_so_can_an_optimizer_object():
     assert not np.array_equal(plain.params[0].w, every_second.params[0].w)
 
 
+@pytest.mark.slow
 def test_half_precision_runs_report_their_losses_in_float32():
     net, (x, y), _ = make_problem(dtype=jnp.float16)
     params = weights(jnp.float16)
@@ -350,6 +359,7 @@ def test_half_precision_runs_report_their_losses_in_float32():
     assert result.history.train_loss.dtype == jnp.float32 and np.isfinite(result.history.train_loss).all()
 
 
+@pytest.mark.slow
 def test_sharpness_aware_minimisation_is_given_only_what_it_takes():
     rule = optax.contrib.sam(optax.sgd(0.01), optax.sgd(0.05))
     with jax.numpy_dtype_promotion("standard"):

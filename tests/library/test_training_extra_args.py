@@ -49,6 +49,7 @@ def as_extra_args(optimizer):
     return optax.GradientTransformationExtraArgs(optimizer.init, update)
 
 
+@pytest.mark.slow
 def test_a_plain_rule_is_bitwise_the_same_with_and_without_extra_arguments():
     rule = optimizers.adam(0.05)
     # 24 = 2 * 10 + 4: the remainder is a step of its own.
@@ -58,6 +59,7 @@ def test_a_plain_rule_is_bitwise_the_same_with_and_without_extra_arguments():
         np.testing.assert_array_equal(plain, extra)
 
 
+@pytest.mark.slow
 def test_the_functions_given_are_the_loss_of_the_step_on_its_own_batch_with_its_own_dropout():
 
     def update(grads, state, params, *, value, grad, value_fn, grad_fn):
@@ -96,6 +98,7 @@ def test_line_searches_descend_at_every_step_inside_fit(make, steps, error, x64)
     assert rosenbrock(result.params, None, None) < error
 
 
+@pytest.mark.slow
 def test_lbfgs_fits_a_network_in_float32():
     with jax.numpy_dtype_promotion("standard"):
         result = jaxmlp.fit(
@@ -115,6 +118,7 @@ def by_hand(grad_fn, theta, eta, mu, steps):
     return theta
 
 
+@pytest.mark.slow
 def test_textbook_nesterov_inside_fit_is_the_equation_with_the_gradient_taken_ahead(x64):
     train = data()
     result = jaxmlp.fit(
@@ -183,6 +187,7 @@ def test_textbook_nesterov_says_what_it_needs(extra):
         optimizer.update(jnp.ones(2), optimizer.init(jnp.ones(2)), **extra)
 
 
+@pytest.mark.slow
 def test_textbook_nesterov_goes_through_jit_vmap_and_grad_and_into_a_chain(x64):
     train = data()
 
@@ -209,6 +214,7 @@ def test_textbook_nesterov_goes_through_jit_vmap_and_grad_and_into_a_chain(x64):
     assert np.linalg.norm(result.params["w"], axis=0).max() <= 0.5 * (1 + 1e-12)
 
 
+@pytest.mark.slow
 def test_textbook_nesterov_runs_inside_shard_map():
     keys = jax.random.split(jax.random.key(3), 2)
 

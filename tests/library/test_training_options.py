@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 import jaxmlp
 from jaxmlp import optimizers
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
 N, FEATURES, CLASSES = 60, 4, 3
 EPOCHS = 20  # of most runs here, so that they share their compiled programs
 
@@ -47,6 +48,7 @@ def state_after(epochs):
     return run(epochs=1, state=state_after(epochs - 1) if epochs > 1 else None).state
 
 
+@pytest.mark.slow
 def test_the_best_epoch_is_the_one_of_lowest_validation_loss():
     result = run(keep_best=True)
     losses = np.asarray(result.history.validation_loss)
@@ -88,6 +90,7 @@ def test_patience_stops_after_so_many_epochs_without_a_lower_loss(patience):
     assert int(stopped.history.first_nonfinite_step) == -1
 
 
+@pytest.mark.slow
 def test_going_on_keeps_best_and_patience_bit_for_bit():
     for options in ({"keep_best": True}, {"patience": 3}):
         whole = run(**options)
@@ -109,6 +112,7 @@ def test_another_patience_compiles_nothing(compile_log):
     assert compile_log[before:] == []
 
 
+@pytest.mark.slow
 def test_patience_goes_through_vmap_grad_and_shard_map():
     _, train, validation = problem()
     loss_fn = jaxmlp.objective(jaxmlp.mlp((FEATURES, CLASSES)).apply)
@@ -138,6 +142,7 @@ def test_patience_goes_through_vmap_grad_and_shard_map():
     assert np.isfinite(slope) and slope != 0
 
 
+@pytest.mark.slow
 def test_step_metrics_are_measured_at_every_step_with_the_remainder():
     told = {
         "loss": lambda step: step.loss,
@@ -156,6 +161,7 @@ def test_step_metrics_are_measured_at_every_step_with_the_remainder():
     assert run().history.step_metrics == {}
 
 
+@pytest.mark.slow
 def test_gradient_norms_are_those_of_a_gradient_taken_by_hand():
     net, train, _ = problem()
     params, loss_fn = net.init(jax.random.key(0)), jaxmlp.objective(net.apply)
@@ -187,6 +193,7 @@ def test_dead_units_are_those_that_answer_all_examples_alike():
     np.testing.assert_array_equal(jaxmlp.largest_weights(params, x, None), [1, 1, 1])
 
 
+@pytest.mark.slow
 def test_metrics_may_be_arrays_and_sweep_takes_all_options():
     net, train, validation = problem()
     metrics = {"dead": jaxmlp.dead_units(net.apply), "largest": jaxmlp.largest_weights}
@@ -252,6 +259,7 @@ def test_dead_units_need_hidden_activations():
         jaxmlp.dead_units(lambda params, x: x)
 
 
+@pytest.mark.slow
 def test_a_user_normalises_batches_in_an_apply_of_their_own():
     """What README says of batch normalisation: with the batch's own moments it needs no state."""
     _, (x, y), _ = problem()

@@ -64,6 +64,22 @@ METHODS = {
     for method, value in methods(cls).items()
 }
 DOCUMENTED = {module.__name__: module for module in MODULES} | OBJECTS | METHODS
+SLOW = {  # examples that train, or compile more than one program
+    "jaxmlp",
+    "jaxmlp.augment.chain",
+    "jaxmlp.augment.distort",
+    "jaxmlp.checkpoint.load",
+    "jaxmlp.comparison.problems.Problem",
+    "jaxmlp.comparison.protocol.execute",
+    "jaxmlp.objectives.dead_units",
+    "jaxmlp.training.loop.fit",
+    "jaxmlp.training.sweeps.sweep",
+}
+EXAMPLES = [
+    pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW))
+    for name, value in DOCUMENTED.items()
+    if ">>>" in (inspect.getdoc(value) or "")
+]
 
 
 def test_the_public_modules_are_found():
@@ -103,7 +119,7 @@ def test_every_public_name_has_an_example(name):
     assert re.search(r"^Example:\n    >>> ", text, flags=re.MULTILINE), "no section Example: with an example below it"
 
 
-@pytest.mark.parametrize("name", [name for name, value in DOCUMENTED.items() if ">>>" in (inspect.getdoc(value) or "")])
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_runs_and_prints_what_it_says(name):
     value = DOCUMENTED[name]
     module = value if inspect.ismodule(value) else sys.modules[value.__module__]
