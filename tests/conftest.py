@@ -15,6 +15,12 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
+def pytest_configure(config):
+    """Compile cheaply in the inner loop; the complete run compiles as users do."""
+    if config.option.markexpr == "not slow":
+        jax.config.update("jax_disable_most_optimizations", True)
+
+
 class CompileLog(logging.Handler):
     """Names of the functions that XLA compiled, from JAX's own log."""
 
@@ -51,6 +57,9 @@ def unoptimised():
 
     What was compiled so is forgotten afterwards, since later tests may compare bit by bit.
     """
+    if jax.config.read("jax_disable_most_optimizations"):
+        yield
+        return
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

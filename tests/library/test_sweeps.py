@@ -108,6 +108,7 @@ def test_a_hundred_points_are_one_compile(execution, compile_log):
     assert compile_log == []
 
 
+@pytest.mark.slow
 def test_a_diverged_run_says_when_and_spoils_no_neighbour():
     for options in ({"execution": "threads"}, {"execution": "vmap", "runs_at_once": 2}):
         history = sweep(**options).history

@@ -61,6 +61,7 @@ def test_the_best_epoch_is_the_one_of_lowest_validation_loss():
     assert run().best is None
 
 
+@pytest.mark.slow
 def test_of_equal_losses_the_first_counts_and_nan_never():
     still = run(learning_rate=0.0, keep_best=True)
     assert int(still.best.epoch) == 0

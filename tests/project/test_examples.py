@@ -71,6 +71,7 @@ SLOW = {  # examples that train, or compile more than one program
     "jaxmlp.checkpoint.load",
     "jaxmlp.comparison.problems.Problem",
     "jaxmlp.comparison.protocol.execute",
+    "jaxmlp.comparison.study.Study",
     "jaxmlp.objectives.dead_units",
     "jaxmlp.training.loop.fit",
     "jaxmlp.training.sweeps.sweep",
