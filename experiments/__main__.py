@@ -14,8 +14,8 @@ def main() -> None:
     print("Times are for default options on two CPU cores.\n")
     for name, path in sorted((files | packages).items()):
         text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-        minutes = re.search(r"^Takes (.*?)[ .]", text, flags=re.MULTILINE)
-        print(f"  {name:17} {minutes.group(1) if minutes else '':>8}  {text.splitlines()[0]}")
+        time = re.search(r"Takes ([\d.]+ \w+)", text)
+        print(f"  {name:17} {time.group(1) if time else '':>7}  {text.splitlines()[0]}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""784-128-10 on MNIST by mini-batch gradient descent: how good is it, and why does its loss spike?
+"""784-128-10 on MNIST by gradient descent: how good is it, and why does its loss spike?
 
 The published run states neither its batch size nor its number of epochs, and leaves a spike of the loss at epoch 6
 unexplained. Here two batch sizes bracket its accuracy after the first epoch, and the loss and gradient norm of every
@@ -19,7 +19,7 @@ from experiments.common import command, training_figures
 from experiments.common.analysis import measures
 from experiments.common.analysis.dissect import dissect
 from experiments.common.command import Comparison, Outcome
-from experiments.common.seeds import one, train_seeds
+from experiments.common.seeds import of_seed, train_seeds
 
 LAYER_SIZES = (784, 128, 10)
 LAST_BATCH = "last mini-batch of the epoch"
@@ -96,7 +96,7 @@ def _experiment(options, console):
             },
             step_metrics={"loss": _loss, "gradient_norms": jaxmlp.gradient_norms},
         )
-        runs = [one(found[batch_size], seed) for seed in range(options.seeds)]
+        runs = [of_seed(found[batch_size], seed) for seed in range(options.seeds)]
         scores = [_scores(network, run, dataset) for run in runs]
         comparisons += _comparisons(batch_size, found[batch_size].history, scores, options.epochs)
         results[f"batch {batch_size}"] = {
@@ -108,7 +108,7 @@ def _experiment(options, console):
     spikes = {name: count_spikes(losses) for name, losses in curves.items()}
     again = after_the_worst_batch(np.asarray(first.history.step_metrics["loss"]))
     analysed, pictures = dissect(
-        network.apply, one(first, 0).params, dataset.test, dataset.class_names, dataset.image_shape
+        network.apply, of_seed(first, 0).params, dataset.test, dataset.class_names, dataset.image_shape
     )
     results |= {"spikes": {name: count._asdict() for name, count in spikes.items()}, "after_the_worst_batch": again}
     results["analysis_of_seed_0"] = analysed

@@ -15,7 +15,7 @@ import jaxmlp
 from experiments.common import command, training_figures
 from experiments.common.analysis.dissect import dissect
 from experiments.common.command import Comparison, Outcome
-from experiments.common.seeds import one, train_seeds
+from experiments.common.seeds import of_seed, train_seeds
 from jaxmlp.comparison import statistics
 
 LAYER_SIZES = (784, 32, 10)
@@ -83,7 +83,7 @@ def _experiment(options, console):
     last = {name: 100 * values[:, -1] for name, values in accuracies.items()}
     comparisons = [Comparison(f"test accuracy (%): {name}", "-", values) for name, values in last.items()]
     analysed, pictures = dissect(
-        network.apply, one(found["softmax, cross entropy"], 0).params, dataset.test, dataset.class_names, (28, 28)
+        network.apply, of_seed(found["softmax, cross entropy"], 0).params, dataset.test, dataset.class_names, (28, 28)
     )
     title = f"784-32-10, Adam {options.learning_rate:g}, batch {options.batch_size}, {options.seeds} seeds"
     pictures = {"accuracy": partial(training_figures.accuracies, title, accuracies), **pictures}
@@ -108,7 +108,7 @@ def _verdict(last):
 
 def _sums(found, network, dataset):
     """Say how far the ten probabilities of the sigmoids are from adding up to one."""
-    logits = network.apply(one(found["sigmoid, binary cross entropy"], 0).params, dataset.test[0])
+    logits = network.apply(of_seed(found["sigmoid, binary cross entropy"], 0).params, dataset.test[0])
     total = np.asarray(jnp.sum(jax.nn.sigmoid(logits), axis=-1))
     return (
         f"The ten sigmoid probabilities of seed 0 add up to {total.mean():.2f} on average over the test images, from "

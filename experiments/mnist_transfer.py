@@ -1,4 +1,4 @@
-"""Does training on the digits 0 to 4 help a network with 5 to 9, of which there are few examples?
+"""Does training on the digits 0 to 4 help with 5 to 9, of which there are few examples?
 
 A network is trained on the digits 0 to 4 and saved to a file. Networks for 5 to 9 then start from it with a new output
 layer, either with all layers trained or with the hidden layers frozen, beside networks with new weights.
@@ -16,7 +16,7 @@ import optax
 import jaxmlp
 from experiments.common import command, training_figures
 from experiments.common.command import Comparison, Outcome
-from experiments.common.seeds import one, train_seeds
+from experiments.common.seeds import of_seed, train_seeds
 from jaxmlp.comparison import statistics
 from jaxmlp.data import Examples
 
@@ -100,7 +100,7 @@ def _experiment(options, console):
                 epochs=epochs,
                 batch_size=batch_size,
             )
-            right = [float(measure(one(runs, seed).params, *new_test)) for seed in range(options.seeds)]
+            right = [float(measure(of_seed(runs, seed).params, *new_test)) for seed in range(options.seeds)]
             accuracy[name][count] = 100 * np.asarray(right)
     comparisons = [
         Comparison(f"{count} examples of 5 to 9, {name}: test accuracy (%)", "-", accuracy[name][count])

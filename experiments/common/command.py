@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
@@ -225,7 +226,9 @@ def _write_and_print(name, given, outcome, origin, seconds, console):
     if outcome.comparisons:
         _files.write(given.output / "table.md", _markdown(name, outcome))
     for picture, draw in outcome.pictures.items():
-        save(draw(), given.output / f"{picture}.png")
+        figure = draw()
+        save(figure, given.output / f"{picture}.png")
+        plt.close(figure)
     for table in outcome.tables:
         console.print(table)
     if outcome.comparisons:

@@ -56,6 +56,6 @@ def train_seeds(
     return jax.tree.map(lambda a: a[0], results)
 
 
-def one(results: jaxmlp.FitResult, seed: int) -> jaxmlp.FitResult:
+def of_seed(results: jaxmlp.FitResult, seed: int) -> jaxmlp.FitResult:
     """Return the run of one seed."""
     return jax.tree.map(lambda a: a[seed], results)

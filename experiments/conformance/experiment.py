@@ -95,7 +95,7 @@ def _drift_text(entry):
     times = figures.times_text(entry)
     if times == "same":
         return times, ""
-    rate = "" if entry["rate"] == "constant" else ", rate divided by 10 from step 51"
+    rate = "" if entry["rate"] == "constant" else ", rate / 10 from step 51"
     return times, f"{entry['input']}: step {entry['step']}{rate}"
 
 

@@ -1,4 +1,4 @@
-"""Who survived the Titanic? A network trained by SGD and by Adam, beside a logistic regression.
+"""Who survived the Titanic? SGD and Adam beside a logistic regression.
 
 The published system says neither how it handled missing values nor whether it standardised, so both are tried both
 ways. Nor does it say which numbers stand for sex and port, which on raw features changes the result of SGD.

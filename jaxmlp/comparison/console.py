@@ -11,10 +11,13 @@ Ctrl-C. It calls guarded, and start runs it as the program:
         start(main)
 """
 
+import _thread
 import argparse
 import math
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -215,13 +218,28 @@ def start(main: Callable[[], int]) -> NoReturn:
         >>> start(lambda: 0)  # doctest: +SKIP
     """
     keep_compiled()
-    status = main()
+    sys.unraisablehook = _interrupt_again
+    if callable(signal.getsignal(signal.SIGINT)):  # not ignored, as it is for a job in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        print("interrupted; nothing was started", file=sys.stderr)
+        status = INTERRUPTED
     if status == INTERRUPTED:
         # Runs in other threads cannot be stopped, and an ordinary exit would wait for them.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)
     sys.exit(status)
+
+
+def _interrupt_again(unraisable):
+    """Repeat a Ctrl-C that came during a callback of the garbage collector (JAX has one), which drops exceptions."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Timer(0.01, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def keep_compiled() -> None:

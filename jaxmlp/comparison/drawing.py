@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
-
-matplotlib.use("agg")  # draws to files; works without a screen
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
@@ -42,7 +40,7 @@ _STYLE: dict[Any, Any] = {
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure to a file at 150 dots per inch, whole or not at all, and close it.
+    """Write a figure to a file at 150 dots per inch, whole or not at all.
 
     Args:
         figure: what was drawn.
@@ -57,11 +55,12 @@ def save(figure: Figure, path: Path) -> None:
     """
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150)
-    plt.close(figure)
 
 
 def new(rows: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axes]]:
     """Make a figure in the common style, its axes one above the other.
+
+    The figure is not registered with pyplot: it needs no screen, and nobody has to close it.
 
     Args:
         rows: number of axes.
@@ -74,11 +73,12 @@ def new(rows: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axes]]:
         >>> figure, axes = new(2, (6.0, 7.0))
         >>> len(axes)
         2
-        >>> plt.close(figure)
     """
     # One column: on a phone a picture is as wide as the screen, and its text must still be legible.
-    with plt.rc_context(_STYLE):
-        figure, axes = plt.subplots(rows, 1, figsize=size, squeeze=False)
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=size)
+        FigureCanvasAgg(figure)
+        axes = figure.subplots(rows, 1, squeeze=False)
     return figure, list(axes.flat)
 
 
@@ -94,7 +94,6 @@ def logarithmic(ax: Axes) -> None:
         >>> logarithmic(ax)
         >>> ax.get_yscale()
         'log'
-        >>> plt.close(figure)
     """
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines] or [np.zeros(0)])
     if not np.any(values[np.isfinite(values)] > 0):

@@ -25,11 +25,10 @@ def learning_curves(name: str, problem: Mapping[str, Any], curves: Curves) -> Fi
         curves: those of the problem, optimizer/phase/quantity -> array.
 
     Example:
-        >>> from jaxmlp.comparison import drawing, toy
+        >>> from jaxmlp.comparison import toy
         >>> figure = learning_curves("digits", toy.PROBLEM, toy.CURVES)
         >>> len(figure.axes)
         2
-        >>> drawing.plt.close(figure)
     """
     figure, (error_axes, loss_axes) = new(2, (6.0, 7.0))
     for optimizer, entry in problem["optimizers"].items():
@@ -56,11 +55,10 @@ def sensitivity(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure
         curves: those of the problem, optimizer/phase/quantity -> array.
 
     Example:
-        >>> from jaxmlp.comparison import drawing, toy
+        >>> from jaxmlp.comparison import toy
         >>> figure = sensitivity("digits", toy.PROBLEM, toy.CURVES)
         >>> len(figure.axes)
         1
-        >>> drawing.plt.close(figure)
     """
     figure, axes = new(1, (6.0, 4.2))
     ax = axes[0]
@@ -87,11 +85,10 @@ def time_to_target(name: str, problem: Mapping[str, Any], curves: Curves) -> Fig
         curves: those of the problem, optimizer/phase/quantity -> array.
 
     Example:
-        >>> from jaxmlp.comparison import drawing, toy
+        >>> from jaxmlp.comparison import toy
         >>> figure = time_to_target("digits", toy.PROBLEM, toy.CURVES)
         >>> len(figure.axes)
         1
-        >>> drawing.plt.close(figure)
     """
     targets = next(iter(problem["optimizers"].values()))["to_target"]
     figure, axes = new(len(targets), (6.0, 0.6 + 2.7 * len(targets)))
@@ -125,11 +122,10 @@ def budget(name: str, problem: Mapping[str, Any], curves: Curves) -> Figure:
         curves: those of the problem, optimizer/phase/quantity -> array.
 
     Example:
-        >>> from jaxmlp.comparison import drawing, toy
+        >>> from jaxmlp.comparison import toy
         >>> figure = budget("digits", toy.PROBLEM, toy.CURVES)
         >>> len(figure.axes)
         1
-        >>> drawing.plt.close(figure)
     """
     figure, axes = new(1, (6.0, 4.0))
     ax = axes[0]
@@ -153,11 +149,10 @@ def profile(times: Mapping[str, Mapping[str, float | None]], largest: float = 4.
         largest: the largest ratio drawn.
 
     Example:
-        >>> from jaxmlp.comparison import drawing, summary, toy
+        >>> from jaxmlp.comparison import summary, toy
         >>> figure = profile(summary.target_times(toy.RECORD["problems"]))
         >>> figure.axes[0].get_title()
         'Performance profile over 1 (problem, target) pairs'
-        >>> drawing.plt.close(figure)
     """
     ratios = np.linspace(1, largest, 601)
     figure, axes = new(1, (6.0, 3.8))

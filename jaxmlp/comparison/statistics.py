@@ -1,4 +1,4 @@
-"""The statistics of a comparison: intervals, ties, the worth of a tuning budget, time to target over problems."""
+"""The statistics of a comparison: intervals, ties, the value of a tuning budget, time to target over problems."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

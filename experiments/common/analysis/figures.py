@@ -13,7 +13,6 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from experiments.common.analysis.measures import Embedding, Mistakes, Scores
 from jaxmlp.comparison.drawing import LOOKS
 
-# The optimizers' palette (Okabe and Ito, 2008) and three more colours; the markers help to tell them apart.
 _COLOURS = [*(look["color"] for look in LOOKS.values()), "#D4C200", "#882255", "#999999"]
 _MARKERS = "osD^vPX"
 _WIDTH = 6.8  # inches
@@ -80,8 +79,7 @@ def roc(scores: Scores, curves: Sequence[tuple[np.ndarray, np.ndarray] | None]) 
     """Draw each class's ROC curve against the rest, near the corner where the curves differ.
 
     Args:
-        scores: for names and areas. Of two classes only the second's curve is drawn, of which the first's is the mirror
-            image.
+        scores: for names and areas. Of two classes only the second's curve is drawn; the first's is its mirror image.
         curves: as measures.roc_curves returns them.
     """
     figure, ax = _new((_WIDTH, 4.6))
@@ -208,7 +206,7 @@ def weights(w: np.ndarray, image_shape: tuple[int, int], *, count: int = 100) ->
     limit = np.quantile(np.abs(shown), 0.995)  # so that a few outliers do not make the rest pale
     columns = min(10, len(shown))
     rows = -(-len(shown) // columns)
-    # One large image, since a hundred axes take seconds to lay out.
+    # One large image: laying out a hundred axes takes seconds.
     tiles = np.full((rows * columns, height + 2, width + 2), np.nan)
     tiles[: len(shown), 1:-1, 1:-1] = shown.reshape(-1, height, width)
     tiled = tiles.reshape(rows, columns, height + 2, width + 2).swapaxes(1, 2).reshape(rows * (height + 2), -1)
@@ -222,7 +220,7 @@ def weights(w: np.ndarray, image_shape: tuple[int, int], *, count: int = 100) ->
 
 
 def augmented_grid(originals: np.ndarray, variants: Sequence[np.ndarray], image_shape: tuple[int, int]) -> Figure:
-    """Draw images in the first row and augmented variants of them in the rows below.
+    """Draw images in the first row and augmented variants in the rows below.
 
     Args:
         originals: pixels in [0, 1], (n, height * width).
