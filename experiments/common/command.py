@@ -15,7 +15,6 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from jaxmlp import _files
 from jaxmlp.comparison import record, statistics
 from jaxmlp.comparison.console import Parser, add_data_options, guarded, left_after_interrupt, progress, start
 from jaxmlp.comparison.drawing import save
@@ -224,7 +223,7 @@ def _fields(name, command, given, outcome, origin, seconds):
 def _write_and_print(name, given, outcome, origin, seconds, console):
     """Tables and pictures, made from the outcome."""
     if outcome.comparisons:
-        _files.write(given.output / "table.md", _markdown(name, outcome))
+        record.write_text(given.output / "table.md", _markdown(name, outcome))
     for picture, draw in outcome.pictures.items():
         figure = draw()
         save(figure, given.output / f"{picture}.png")

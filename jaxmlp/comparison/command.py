@@ -16,7 +16,6 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from jaxmlp import _files
 from jaxmlp.comparison import console, drawing, figures, problems, protocol, record, report, store, summary
 from jaxmlp.comparison.page import write_page
 from jaxmlp.datasets import DatasetUnavailableError
@@ -130,7 +129,7 @@ def _report(folder: Path, screen: Console) -> None:
     texts["table.md"].append(report.origin(results) + "\n")
     texts["table.tex"].append("% " + report.origin(results) + "\n")
     for file, parts in texts.items():
-        _files.write(folder / file, "\n".join(parts))
+        record.write_text(folder / file, "\n".join(parts))
     times = summary.target_times(results["problems"])
     drawing.save(figures.profile(times), folder / "profile.png")
     write_page(folder / "report.html", results, summaries, times, pictures, folder / "profile.png")

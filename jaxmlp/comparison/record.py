@@ -17,7 +17,7 @@ import numpy as np
 from jaxmlp import _files
 
 __docformat__ = "google"
-__all__ = ["digest", "plain", "provenance", "read", "write"]
+__all__ = ["digest", "plain", "provenance", "read", "write", "write_text"]
 
 _PACKAGES = ("jaxmlp", "jax", "jaxlib", "optax", "numpy", "scikit-learn", "tensorflow-datasets")
 
@@ -61,6 +61,26 @@ def write(path: Path, record: Mapping[str, Any]) -> None:
     """
     text = json.dumps(plain(record), indent=1, allow_nan=False)
     _files.write(path, text + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8, whole or not at all.
+
+    Args:
+        path: of the file; its folder is created if missing.
+        text: the content.
+
+    Raises:
+        OSError: the file cannot be written; an older file at path stays as it was.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "table.md"
+        >>> write_text(path, "| optimizer |")
+        >>> path.read_text()
+        '| optimizer |'
+    """
+    _files.write(path, text)
 
 
 def read(path: Path) -> dict[str, Any]:
