@@ -53,9 +53,14 @@ def train_seeds(
             on_run=lambda done, total: bar.update(runs, completed=done),
             **settings,
         )
-    return jax.tree.map(lambda a: a[0], results)
+    return _entry(results, 0)
 
 
 def of_seed(results: jaxmlp.FitResult, seed: int) -> jaxmlp.FitResult:
     """Return the run of one seed."""
-    return jax.tree.map(lambda a: a[seed], results)
+    return _entry(results, seed)
+
+
+@jax.jit  # one program for all leaves and seeds; taken leaf by leaf, each would be a program of its own
+def _entry(results, index):
+    return jax.tree.map(lambda a: a[index], results)
