@@ -4,7 +4,7 @@ The published run states neither its batch size nor its number of epochs, and le
 unexplained. Here two batch sizes bracket its accuracy after the first epoch, and the loss and gradient norm of every
 step are recorded. Spikes are counted in three curves: the loss over all training images, over the test images, and of
 the last mini-batch of each epoch, which is what a training loop that prints its loss shows.
-Takes TIME. Run: python -m experiments.mnist_sgd --help
+Takes 1 min. Run: python -m experiments.mnist_sgd --help
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """784-32-10 on MNIST: do sigmoid outputs on one-hot targets do as well as softmax?
 
-Takes TIME. Run: python -m experiments.mnist_small --help
+Takes 1 min. Run: python -m experiments.mnist_small --help
 """
 
 from collections.abc import Sequence
