@@ -84,13 +84,14 @@ def _with_few_dots(figure, savefig, path, *, dpi):
 
 @pytest.fixture(scope="module", autouse=True)
 def _forget_compiled_programs():
-    """Every compiled program holds memory, and memory maps, of which Linux allows a process some 65,000."""
+    """Free compiled programs before they fill the memory, or Linux's 65,000 memory maps of a process."""
     yield
-    maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > 10_000:
+    statm = Path("/proc/self/statm")
+    if statm.exists() and int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") > _MEMORY:
         jax.clear_caches()
 
 
+_MEMORY = 1.3e9  # bytes
 _LONG = 8.0  # CPU seconds, fixtures included
 _seconds: dict[str, float] = {}
 
