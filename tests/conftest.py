@@ -4,6 +4,7 @@ import functools
 import logging
 import os
 import re
+import signal
 from pathlib import Path
 
 import jax
@@ -16,7 +17,9 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 
 
 def pytest_configure(config):
-    """Compile cheaply in the inner loop; the complete run compiles as users do."""
+    # A shell starts background jobs with Ctrl-C ignored, which the commands under test would inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The inner loop compiles cheaply; the complete run compiles as users do.
     if config.option.markexpr == "not slow":
         jax.config.update("jax_disable_most_optimizations", True)
 

@@ -223,7 +223,7 @@ def _fields(name, command, given, outcome, origin, seconds):
 def _write_and_print(name, given, outcome, origin, seconds, console):
     """Tables and pictures, made from the outcome."""
     if outcome.comparisons:
-        record.write_text(given.output / "table.md", _markdown(name, outcome))
+        record.save_text(given.output / "table.md", _markdown(name, outcome))
     for picture, draw in outcome.pictures.items():
         figure = draw()
         save(figure, given.output / f"{picture}.png")

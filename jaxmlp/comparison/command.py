@@ -129,7 +129,7 @@ def _report(folder: Path, screen: Console) -> None:
     texts["table.md"].append(report.origin(results) + "\n")
     texts["table.tex"].append("% " + report.origin(results) + "\n")
     for file, parts in texts.items():
-        record.write_text(folder / file, "\n".join(parts))
+        record.save_text(folder / file, "\n".join(parts))
     times = summary.target_times(results["problems"])
     drawing.save(figures.profile(times), folder / "profile.png")
     write_page(folder / "report.html", results, summaries, times, pictures, folder / "profile.png")

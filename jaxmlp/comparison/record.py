@@ -17,7 +17,7 @@ import numpy as np
 from jaxmlp import _files
 
 __docformat__ = "google"
-__all__ = ["digest", "plain", "provenance", "read", "write", "write_text"]
+__all__ = ["digest", "plain", "provenance", "read", "save_text", "write"]
 
 _PACKAGES = ("jaxmlp", "jax", "jaxlib", "optax", "numpy", "scikit-learn", "tensorflow-datasets")
 
@@ -63,7 +63,7 @@ def write(path: Path, record: Mapping[str, Any]) -> None:
     _files.write(path, text + "\n")
 
 
-def write_text(path: Path, text: str) -> None:
+def save_text(path: Path, text: str) -> None:
     """Write text in UTF-8, whole or not at all.
 
     Args:
@@ -76,7 +76,7 @@ def write_text(path: Path, text: str) -> None:
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "table.md"
-        >>> write_text(path, "| optimizer |")
+        >>> save_text(path, "| optimizer |")
         >>> path.read_text()
         '| optimizer |'
     """
