@@ -2,11 +2,15 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
 
 
 def main() -> None:
     """Print one line for each command, without importing any."""
+    if sys.argv[1:]:
+        print(f"error: to run a command, use python -m experiments.{sys.argv[1].lstrip('-')}", file=sys.stderr)
+        sys.exit(2)
     folder = Path(__file__).parent
     files = {path.stem: path for path in folder.glob("[a-z]*.py")}
     packages = {path.parent.name: path for path in folder.glob("[a-z]*/__init__.py") if path.parent.name != "common"}

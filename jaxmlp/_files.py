@@ -5,6 +5,7 @@ crash, a kill or a full disk at any moment leaves the old file, or none, and nev
 
 - A symbolic link stays; the file that it names is replaced, or made.
 - A new file gets its mode from the umask, like any other file. A file that is replaced keeps its mode.
+- The umask must leave the owner's read and write permission.
 - Every writer has a temporary file of its own. When several write the same file, the last one to finish wins.
 - Missing folders are made. Temporary files that a killed writer left behind are removed a day later, by the next writer
   in that folder.

@@ -13,8 +13,24 @@ from jaxmlp._checks import need
 
 need("comparison", "matplotlib", "rich", "scipy", "threadpoolctl")
 
-# Submodules, which pyright does not count as names of the package.
-# pyright: reportUnsupportedDunderAll=false
+from jaxmlp.comparison import (  # noqa: E402 - the extra is checked first
+    command,
+    console,
+    drawing,
+    figures,
+    page,
+    problems,
+    protocol,
+    record,
+    report,
+    speed,
+    statistics,
+    store,
+    study,
+    summary,
+    toy,
+)
+
 __docformat__ = "google"
 __all__ = [
     "command",

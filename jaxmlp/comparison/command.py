@@ -60,11 +60,15 @@ def _run(options, words, screen):
     # Whatever can be refused is refused before data are loaded or fetched.
     for name in options.problem or ("mnist", "digits"):
         _plan(name, options)
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         _compare(options, words, screen, started)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(console.left_after_interrupt(folder)) from None
+    finally:
+        if made and not any(folder.iterdir()):
+            folder.rmdir()
     try:
         _report(folder, screen)
     except KeyboardInterrupt:
@@ -206,7 +210,7 @@ def _parser():
         "--optimizers",
         nargs="+",
         metavar="NAME",
-        default=protocol.OPTIMIZERS,
+        default=protocol.DEFAULT_OPTIMIZERS,
         help="optimizers to compare; amsgrad is available too",
     )
     add(

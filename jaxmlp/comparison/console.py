@@ -11,7 +11,6 @@ Ctrl-C. It calls guarded, and start runs it as the program:
         start(main)
 """
 
-import _thread
 import argparse
 import math
 import os
@@ -237,7 +236,8 @@ def start(main: Callable[[], int]) -> NoReturn:
 def _interrupt_again(unraisable):
     """Repeat a Ctrl-C that came during a callback of the garbage collector (JAX has one), which drops exceptions."""
     if issubclass(unraisable.exc_type, KeyboardInterrupt):
-        threading.Timer(0.01, _thread.interrupt_main).start()
+        # A signal, which also wakes a main thread that waits.
+        threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT)).start()
     else:
         sys.__unraisablehook__(unraisable)
 

@@ -16,7 +16,19 @@ from jaxmlp._files import replacing
 __docformat__ = "google"
 __all__ = ["LOOKS", "logarithmic", "new", "save"]
 
-LOOKS: dict[str, dict[str, Any]] = {
+
+class _Looks(dict[str, dict[str, Any]]):
+    """Looks by name; a name that has none gets the next colour that is not taken yet, and keeps it."""
+
+    def __missing__(self, name: str) -> dict[str, Any]:
+        spare = len(self) - len(_NAMED)
+        look = {"color": _SPARE[spare % len(_SPARE)], "linestyle": ("-", "--", "-.", ":")[spare % 4], "marker": "*"}
+        self[name] = look
+        return look
+
+
+_SPARE = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#888888")
+_NAMED: dict[str, dict[str, Any]] = {
     "sgd": {"color": "#000000", "linestyle": "-", "marker": "o"},
     "momentum": {"color": "#0072B2", "linestyle": "--", "marker": "s"},
     "nesterov": {"color": "#56B4E9", "linestyle": "-.", "marker": "D"},
@@ -25,6 +37,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "adam": {"color": "#D55E00", "linestyle": "-", "marker": "P"},
     "amsgrad": {"color": "#CC79A7", "linestyle": "-.", "marker": "X"},
 }
+LOOKS: dict[str, dict[str, Any]] = _Looks(_NAMED)
 """Optimizer -> its look in every picture, in colours that the colour-blind can tell apart (Okabe and Ito, 2008)."""
 
 _STYLE: dict[Any, Any] = {

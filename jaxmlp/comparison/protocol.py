@@ -12,11 +12,12 @@ from jaxmlp.comparison import speed, statistics
 from jaxmlp.comparison.problems import Problem, ProblemData
 from jaxmlp.comparison.store import RunStore
 from jaxmlp.comparison.study import Study, phases
+from jaxmlp.optimizers import OPTIMIZERS
 
 __docformat__ = "google"
-__all__ = ["OPTIMIZERS", "Plan", "check_fits", "execute", "make_plan"]
+__all__ = ["DEFAULT_OPTIMIZERS", "Plan", "check_fits", "execute", "make_plan"]
 
-OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
+DEFAULT_OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 """What is compared unless the caller says otherwise."""
 
 
@@ -28,7 +29,7 @@ def _log_grid(low, high, count):
 
 
 _PROPORTIONAL, _UNIT = _log_grid(-3, 1, 9), _log_grid(-5, -1, 9)
-_GRIDS = {name: _UNIT if name in ("rmsprop", "adam", "amsgrad") else _PROPORTIONAL for name in (*OPTIMIZERS, "amsgrad")}
+_GRIDS: dict[str, list[float]] = dict.fromkeys(("rmsprop", "adam", "amsgrad"), _UNIT)  # all others: _PROPORTIONAL
 _FULL_GRID = _log_grid(-5, 2, 36)  # as in DeepOBS (2019)
 
 
@@ -68,7 +69,7 @@ class Plan:
 
 def make_plan(
     problem: Problem,
-    optimizers: Sequence[str] = OPTIMIZERS,
+    optimizers: Sequence[str] = DEFAULT_OPTIMIZERS,
     *,
     learning_rates: Sequence[float] | None = None,
     seeds: int | None = None,
@@ -98,7 +99,7 @@ def make_plan(
     if len(set(optimizers)) != len(optimizers) or not optimizers:
         raise ValueError(f"optimizers must be different names, at least one, got {list(optimizers)}")
     for name in optimizers:
-        check_choice("optimizer", name, tuple(_GRIDS))
+        check_choice("optimizer", name, OPTIMIZERS)
     for name, count in (("seeds", seeds), ("epochs", epochs), ("batch_size", batch_size)):
         if count is not None and count < 1:
             raise ValueError(f"{name} must be at least 1, got {count}")
@@ -112,7 +113,8 @@ def make_plan(
         changes |= {"epochs": epochs, "tune_epochs": min(epochs, problem.tune_epochs)}
     grids = {}
     for name in optimizers:
-        grids[name] = tuple(sorted(map(float, learning_rates or (_FULL_GRID if full else _GRIDS[name]))))
+        grid = learning_rates or (_FULL_GRID if full else _GRIDS.get(name, _PROPORTIONAL))
+        grids[name] = tuple(sorted(map(float, grid)))
     return Plan(dataclasses.replace(problem, **changes), grids, min(seeds, 10 if full else 3), seeds)
 
 

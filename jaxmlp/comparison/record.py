@@ -14,12 +14,13 @@ from typing import Any
 import jax
 import numpy as np
 
+import jaxmlp
 from jaxmlp import _files
 
 __docformat__ = "google"
 __all__ = ["digest", "plain", "provenance", "read", "save_text", "write"]
 
-_PACKAGES = ("jaxmlp", "jax", "jaxlib", "optax", "numpy", "scikit-learn", "tensorflow-datasets")
+_PACKAGES = ("jax", "jaxlib", "optax", "numpy", "scikit-learn", "tensorflow-datasets")
 
 
 def provenance() -> dict[str, Any]:
@@ -34,7 +35,8 @@ def provenance() -> dict[str, Any]:
     """
     device = jax.devices()[0]
     return {
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+        "versions": {"python": platform.python_version(), "jaxmlp": jaxmlp.__version__}
+        | {name: _version(name) for name in _PACKAGES},
         "device": f"{device.device_kind} ({device.platform})",
         "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "machine": f"{platform.system()} {platform.machine()}",

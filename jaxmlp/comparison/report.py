@@ -107,10 +107,9 @@ def origin(results: Mapping[str, Any]) -> str:
     seeds = "; ".join(
         f"{name} {p['fresh_seeds'][0]} to {p['fresh_seeds'][-1]}" for name, p in results["problems"].items()
     )
-    return (
-        f"±: 95 % interval over seeds ({seeds}). {versions}; {made['device']}, {made['cpus']} CPUs; commit "
-        f"{made['commit'] or 'unknown'}."
-    )
+    spread = any(len(problem["fresh_seeds"]) > 1 for problem in results["problems"].values())
+    head = f"±: 95 % interval over seeds ({seeds})" if spread else f"One seed ({seeds})"
+    return f"{head}. {versions}; {made['device']}, {made['cpus']} CPUs; commit {made['commit'] or 'unknown'}."
 
 
 def title(name: str, problem: Mapping[str, Any]) -> str:
@@ -143,12 +142,12 @@ def time_title(name: str, problem: Mapping[str, Any]) -> str:
     Example:
         >>> from jaxmlp.comparison import toy
         >>> time_title("digits", toy.PROBLEM)
-        'digits: time to a test accuracy, median over the seeds, never counting as longest (36 steps per epoch)'
+        'digits: time to a test accuracy, median over the seeds; never counts as longest (36 steps per epoch)'
     """
     measured = "validation and test" if problem["problem"]["keep_validation"] else "test"
     steps = problem["steps_per_epoch"]
     return (
-        f"{name}: time to a {measured} accuracy, median over the seeds, never counting as longest "
+        f"{name}: time to a {measured} accuracy, median over the seeds; never counts as longest "
         f"({steps} steps per epoch)"
     )
 

@@ -188,7 +188,7 @@ def _speed(problem):
 
 
 def _median(values, form):
-    """The median over all seeds, never counting as longest, and how many reach the target unless all or none do."""
+    """The median over all seeds, where never counts as longest, and how many reach the target unless all or none do."""
     median = float(np.median([np.inf if value is None else value for value in values]))
     reached = sum(value is not None for value in values)
     share = "" if reached in (0, len(values)) else f" ({reached}/{len(values)})"

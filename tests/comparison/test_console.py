@@ -138,8 +138,10 @@ def test_an_interrupt_that_a_callback_drops_is_repeated(process, capsys):
         Dropping().__str__()  # deleted at once
         time.sleep(10)
 
+    started = time.monotonic()
     with pytest.raises(RuntimeError, match="left with 130"):
         console.start(lambda: console.guarded(body))
+    assert time.monotonic() - started < 5  # it does not sleep to the end
     assert capsys.readouterr().err == "interrupted; no record was written\n"
 
 
