@@ -11,7 +11,7 @@ from rich.table import Table
 
 from experiments.common import command
 from experiments.common.command import Comparison, Outcome
-from experiments.logic_gates import figures
+from experiments.logic_gates import figures, published
 from experiments.logic_gates.perceptrons import (
     PERCEPTRONS,
     best_without_hidden,
@@ -31,7 +31,7 @@ from experiments.logic_gates.settings import (
     WIDTHS,
     Setting,
 )
-from experiments.logic_gates.training import apart, dead, score_sklearn, train
+from experiments.logic_gates.training import apart, dead, train
 from jaxmlp import activations
 
 SKLEARN_SEEDS = 20
@@ -67,7 +67,7 @@ def _experiment(options, console):
         for form in FORMS
     ]
     on_gates = [Setting(gate, *network, SQUARED, fast) for network in GATE_NETWORKS for gate in GATES]
-    settings = list(dict.fromkeys(on_xor + on_gates))
+    settings = list(dict.fromkeys(on_xor + on_gates + [network.setting for network in published.NETWORKS]))
     keys = jax.vmap(jax.random.key)(jnp.arange(options.seeds))
 
     with command.progress(console) as bar:
@@ -85,7 +85,7 @@ def _experiment(options, console):
         )
         seconds = time.perf_counter() - started
         bar.update(task, description="scikit-learn")
-        sklearn = score_sklearn(min(SKLEARN_SEEDS, options.seeds), options.epochs)
+        sklearn = published.classify_all(min(SKLEARN_SEEDS, options.seeds))
 
     best = best_without_hidden()
     results = {
@@ -96,7 +96,7 @@ def _experiment(options, console):
         "runs": [
             setting._asdict() | _entry(4 * runs[setting].score) | _diagnosis(runs[setting]) for setting in settings
         ],
-        "scikit_learn_scores": sklearn,
+        "published": published.entries(runs, sklearn, options.epochs),
         "seconds_of_training": seconds,
     }
     tables = [_table(form, runs, options) for form in FORMS] + [_gate_table(alone, runs, options.seeds, fast)]
@@ -107,8 +107,13 @@ def _experiment(options, console):
         "gates": lambda: figures.gates(runs, fast, options.steepness),
         "steepness": lambda: figures.sigmoids(options.steepness),
     }
-    comparisons = _comparisons(given, alone, runs, sklearn, rates)
-    return Outcome(results, comparisons, _notes(alone, runs, sklearn, rates, seconds), pictures, tables)
+    comparisons = [
+        *_without_hidden(given, alone),
+        *published.comparisons(runs, sklearn, options.epochs),
+        *_variants(runs, rates),
+    ]
+    notes = [*published.notes(runs, sklearn, options.epochs), *_notes(alone, runs, rates, seconds)]
+    return Outcome(results, comparisons, notes, pictures, tables)
 
 
 def _entry(rows_right):
@@ -140,67 +145,69 @@ def _solved(trained):
     return int((trained.score == 1).sum())
 
 
-def _comparisons(given, alone, runs, sklearn, rates):
+def _without_hidden(given, alone):
     found = [
         Comparison(f"{gate.upper()} by the given perceptron (rows right of 4)", "4", [right], ".0f")
         for gate, right in given.items()
     ]
-    found.append(Comparison("XOR without a hidden layer (rows right of 4)", "never 4", alone["xor"], ".2f"))
-    for name, published in (("logistic", "0.5"), ("relu", "1.0")):
-        found.append(Comparison(f"XOR by scikit-learn itself, {name} 2-2-1 (score)", published, sklearn[name]))
-    # First Keras's network and start at its default rate, then what changes the answer.
+    return [*found, Comparison("XOR without a hidden layer (rows right of 4)", "never 4", alone["xor"], ".2f")]
+
+
+def _variants(runs, rates):
+    """The published networks with another start, learning rate or output: what changes the answer."""
     slow, fast = min(rates), max(rates)
-    variants = dict.fromkeys(
-        ((PUBLISHED, SQUARED, slow), (PUBLISHED, SQUARED, fast), (PUBLISHED, SOFTMAX, slow), (USUAL, SQUARED, fast))
-    )
-    for weights, form, rate in variants:
-        for name, width, published in (("sigmoid", 2, "0.75"), ("relu", 2, "1.0"), ("relu", 3, "1.0")):
-            scores = runs[Setting("xor", name, width, weights, form, rate)].score
+    variants = ((USUAL, SQUARED, slow), (PUBLISHED, SQUARED, fast), (USUAL, SQUARED, fast), (PUBLISHED, SOFTMAX, slow))
+    found = []
+    for weights, form, rate in dict.fromkeys(variants):
+        for network in published.NETWORKS:
+            setting = network.setting._replace(weights=weights, form=form, learning_rate=rate)
+            if setting == network.setting:
+                continue
             ending = "softmax" if form == SOFTMAX else "sigmoid"
-            text = f"XOR by {name} 2-{width}, {ending}, {weights} weights, rate {rate:g} (score)"
-            found.append(Comparison(text, published if weights == PUBLISHED else "-", scores))
+            text = f"XOR by {network.name}, {ending}, {weights} weights, rate {rate:g} (score)"
+            found.append(Comparison(text, "-", runs[setting].score))
     return found
 
 
-def _notes(alone, runs, sklearn, rates, seconds):
-    n, slow, fast = len(alone["xor"]), min(rates), max(rates)
+def _notes(alone, runs, rates, seconds):
+    n, fast = len(alone["xor"]), max(rates)
     possible = sum(right == 4 for right in best_without_hidden().values())
-    near = [
-        Setting("xor", name, 2, PUBLISHED, form, rate)
-        for name, form, rate in dict.fromkeys(
-            (
-                ("sigmoid", SQUARED, slow),
-                ("sigmoid", SQUARED, fast),
-                ("relu", SQUARED, slow),
-                ("relu", SQUARED, fast),
-                ("relu", SOFTMAX, slow),
-            )
-        )
-    ]
     usual = runs[Setting("xor", "relu", 2, USUAL, SQUARED, fast)]
-    diagnosis = _diagnosis(usual)
-    of_failed = diagnosis["share_with_dead_unit_of_failed"]
-    gone = "" if of_failed is None else f", and {100 * of_failed:.0f} % of those that fail,"
-    gone_solved = int(dead(usual.hidden)[usual.score == 1].sum())
+    gone, solved = dead(usual.hidden), usual.score == 1
+    of_gone = ", ".join(
+        f"{int(gone[which].sum())} of {int(which.sum())} that {verb}"
+        for which, verb in ((~solved, "fail"), (solved, "solve XOR"))
+        if which.any()
+    )
+    total = sum(len(found.score) for found in runs.values())
     return [
         f"No hidden layer: a line gives {possible} of the 16 functions; for XOR and XNOR the best perceptron has 3 "
-        f"rows right. Of {n} trained runs, {int((alone['xor'] == 4).sum())} and {int((alone['xnor'] == 4).sum())} had "
-        "4.",
-        f"From {PUBLISHED}, two hidden units start {apart(runs[near[0]].start).mean():.2g} apart (largest difference "
-        "of incoming weights, mean). While they are nearly equal they act as a single unit, which cannot solve XOR. "
-        "They end apart by:",
-        *(
-            f"  {apart(runs[at].params).mean():.2g}: {at.activation}, {at.form}, rate {at.learning_rate:g}; "
-            f"{_solved(runs[at])} of {n} solve XOR"
-            for at in near
-        ),
-        f"relu 2-2-1 from usual weights, rate {fast:g}: {_solved(usual)} of {n} solve XOR; "
-        f"{100 * diagnosis['share_with_dead_unit']:.0f} % of all runs{gone} end with a dead unit, which is 0 on all "
-        f"four rows and learns no more; {gone_solved} of the runs that solve XOR have one too.",
-        f"scikit-learn's ReLU reaches the published 1.0 with {int((sklearn['relu'] == 1).sum())} of "
-        f"{len(sklearn['relu'])} seeds.",
-        f"{sum(len(found.score) for found in runs.values()):,} runs with a hidden layer in {seconds:.0f} s.",
+        f"rows right. Trained perceptrons that learn XOR: {int((alone['xor'] == 4).sum())} of {n}; XNOR: "
+        f"{int((alone['xnor'] == 4).sum())} of {n}.",
+        "From published weights (hidden layer: 0.75 ± 0.01) the hidden units start nearly equal, and equal units act "
+        "as a single unit, which cannot solve XOR. Output weights of different signs push them in opposite "
+        f"directions; with equal signs they part more slowly. Rate {published.LEARNING_RATE:g}, by the signs of the "
+        "output weights at the start:",
+        *_by_signs(runs),
+        f"relu 2-2-1 from usual weights, rate {fast:g}: {int(solved.sum())} of {n} solve XOR. Runs that end with a "
+        f"dead unit, which is 0 on all four rows and learns no more: {of_gone}.",
+        f"{total:,} runs with a hidden layer in {seconds:.0f} s.",
     ]
+
+
+def _by_signs(runs):
+    """How often the published networks solve XOR, by the signs of their output weights at the start."""
+    for network in published.NETWORKS:
+        found = runs[network.setting]
+        positive = found.start[1].w[:, : network.setting.width, 0] > 0
+        different = positive.any(axis=1) & ~positive.all(axis=1)
+        groups = [
+            f"with {signs} signs {int((found.score[which] == 1).sum())} of {int(which.sum())} solve XOR, the first two "
+            f"units end {apart(found.params)[which].mean():.2g} apart"
+            for which, signs in ((different, "different"), (~different, "equal"))
+            if which.any()
+        ]
+        yield f"  {network.name}: {'; '.join(groups)}."
 
 
 def _counts(form, runs, rates):
@@ -233,7 +240,7 @@ def _rates_by_form(runs, rate):
 def _table(form, runs, options):
     title = f"XOR, {form}: number of {options.seeds} runs that solve it"
     columns = [f"{rate:g}\n{width}" for rate in options.learning_rates for width in WIDTHS]
-    table = Table("learning rate\nhidden units", "initial\nweights", title=title, padding=(0, 0))
+    table = Table("learning rate\nhidden units", "initial\nweights", title=title, padding=(0, 0), min_width=len(title))
     for column in columns:
         table.add_column(column, justify="right")
     counts = _counts(form, runs, options.learning_rates)
@@ -268,10 +275,18 @@ def _parser():
         seeds=100,
     )
     add = parser.add_argument
-    # The published rate is not given; 0.001 is the default of scikit-learn and of Keras.
-    rates = [0.001, 0.1]
-    text = "learning rates of Adam, per step; each is tried"
-    add("--learning-rates", type=float, nargs="+", default=rates, above=0, metavar="RATE", help=text)
-    add("--epochs", type=int, default=1000, least=1, metavar="N", help="steps of each run, on all four rows")
+    text = "learning rates of Keras's Adam, per step; each is tried"
+    add(
+        "--learning-rates",
+        type=float,
+        nargs="+",
+        default=[published.LEARNING_RATE, 0.1],
+        above=0,
+        metavar="RATE",
+        help=text,
+    )
+    add(
+        "--epochs", type=int, default=published.EPOCHS, least=1, metavar="N", help="steps of each run, on all four rows"
+    )
     add("--steepness", type=float, default=4.0, metavar="S", help="steepness of the steep sigmoid")
     return parser

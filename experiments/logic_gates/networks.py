@@ -43,7 +43,7 @@ class Runs(NamedTuple):
     """Network and loss."""
 
     learning_rate: Any
-    """Of Adam, per step."""
+    """Of Keras's Adam, per step."""
 
     targets: Any
     """Of the four rows, (runs, 4)."""
@@ -86,7 +86,7 @@ def starts(settings: Sequence[Setting], keys: jax.Array) -> Runs:
 
 @functools.partial(jax.jit, static_argnames=("functions", "epochs"))
 def train_runs(runs: Runs, functions: tuple[activations.Activation, ...], epochs: int) -> Ends:
-    """Train runs side by side, by batch descent with Adam.
+    """Train runs side by side, by batch descent with Keras's Adam.
 
     Args:
         runs: what they start from.
@@ -99,7 +99,7 @@ def train_runs(runs: Runs, functions: tuple[activations.Activation, ...], epochs
 
     def train(run):
         loss_fn, examples = Partial(_loss, run.kind, functions=functions), (jnp.asarray(ROWS), run.targets)
-        optimizer = jaxmlp.optimizers.adam(run.learning_rate)
+        optimizer = jaxmlp.dialects.keras.adam(run.learning_rate)
         end = jaxmlp.fit(loss_fn, run.params, optimizer, examples, key=fit_key, epochs=epochs, batch_size=4)
         logits, (hidden,) = _apply(run.kind, functions, end.params, examples[0])
         two_outputs = run.kind.form >= FORMS.index(ONE_HOT)
@@ -134,7 +134,7 @@ def _loss(kind, params, x, y, *, functions, key=None):
 
 def _initial_params(settings, keys):
     """The padded initial params of every run, drawn once for all settings that start alike."""
-    needed = [(s.width, s.outputs, s.initializer) for s in settings]
+    needed = [(s.width, s.outputs, s.initializers) for s in settings]
     different = tuple(dict.fromkeys(needed))
     drawn = dict(zip(different, _draw(keys, different), strict=True))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *(drawn[one] for one in needed))
@@ -143,11 +143,15 @@ def _initial_params(settings, keys):
 # XLA would take longer to optimise so many draws of a few numbers than to do them.
 @functools.partial(jax.jit, static_argnums=1, compiler_options={"xla_backend_optimization_level": 0})
 def _draw(keys, different):
-    """Padded params of every (width, outputs, initializer) from every key, which is split as in a sweep."""
+    """Padded params of every (width, outputs, initializers) from every key, which is split as in a sweep."""
 
-    def draw(width, outputs, initializer, key):
+    def draw(width, outputs, initializers, key):
         init_key, _ = jax.random.split(key)
-        hidden, output = jaxmlp.mlp((2, width, outputs), initializer=initializer).init(init_key)
+        of_hidden, of_output = initializers
+        # mlp draws each layer from a key of its own, so layers of two networks are as independent as those of one.
+        hidden, output = jaxmlp.mlp((2, width, outputs), initializer=of_hidden).init(init_key)
+        if of_output != of_hidden:
+            _, output = jaxmlp.mlp((2, width, outputs), initializer=of_output).init(init_key)
         units, more = (0, max(WIDTHS) - width), (0, 2 - outputs)
         return (
             jaxmlp.Layer(w=jnp.pad(hidden.w, ((0, 0), units)), b=jnp.pad(hidden.b, units)),

@@ -15,7 +15,9 @@ TARGETS = np.stack([logic_gate(gate).train[1] for gate in GATES])  # (gates, row
 STEEP = "steep sigmoid"
 ACTIVATIONS = ("sigmoid", STEEP, "tanh", "relu", "leaky_relu")
 WIDTHS = (2, 3, 4, 8)
-PUBLISHED, USUAL = "0.75 ± 0.01", "usual"  # initial weights; usual: He normal for both ReLUs, else Glorot normal
+# Initial weights. Published: the hidden layer's normal with mean 0.75 and standard deviation 0.01, the output layer's
+# Glorot uniform, which is Keras's default. Usual: He normal for both ReLUs, else Glorot normal.
+PUBLISHED, USUAL = "published", "usual"
 SQUARED, BINARY = "one sigmoid output, squared error", "one sigmoid output, cross entropy"
 ONE_HOT, SOFTMAX = "one-hot, two sigmoids, squared error", "one-hot, softmax, cross entropy"
 FORMS = (SQUARED, BINARY, ONE_HOT, SOFTMAX)
@@ -40,7 +42,7 @@ class Setting(NamedTuple):
     """Of outputs and loss, in FORMS."""
 
     learning_rate: float
-    """Of Adam, per step."""
+    """Of Keras's Adam, per step."""
 
     @property
     def outputs(self) -> int:
@@ -48,16 +50,17 @@ class Setting(NamedTuple):
         return 2 if self.form in (ONE_HOT, SOFTMAX) else 1
 
     @property
-    def initializer(self) -> Any:
-        """What draws the initial weights, as jaxmlp.mlp takes it."""
+    def initializers(self) -> tuple[Any, Any]:
+        """What draws the initial weights of the hidden and of the output layer, as jaxmlp.mlp takes it."""
         if self.weights == PUBLISHED:
-            return near_published
-        return "he_normal" if "relu" in self.activation else "glorot_normal"
+            return near_three_quarters, "glorot_uniform"
+        usual = "he_normal" if "relu" in self.activation else "glorot_normal"
+        return usual, usual
 
 
-def near_published(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """Draw initial weights as published: uniform in [0.74, 0.76)."""
-    return jax.random.uniform(key, shape, dtype, 0.74, 0.76)
+def near_three_quarters(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """Draw the hidden layer's initial weights as published: normal, mean 0.75, standard deviation 0.01."""
+    return 0.75 + 0.01 * jax.random.normal(key, shape, dtype)
 
 
 def function_of(activation: str, steepness: float) -> activations.Activation:

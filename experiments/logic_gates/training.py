@@ -2,7 +2,6 @@
 
 import operator
 import os
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -10,12 +9,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.neural_network import MLPClassifier
 
 import jaxmlp
 from experiments.logic_gates import networks
-from experiments.logic_gates.settings import ACTIVATIONS, GATES, ROWS, TARGETS, Setting, function_of
+from experiments.logic_gates.settings import ACTIVATIONS, Setting, function_of
 
 PIECE = 1000
 """Most runs that are trained as one vectorised program."""
@@ -48,7 +45,7 @@ def train(
     steepness: float,
     on_runs: Callable[[int], None] = lambda count: None,
 ) -> dict[Setting, Trained]:
-    """Train every setting from every key, by batch descent with Adam on the four rows.
+    """Train every setting from every key, by batch descent with Keras's Adam on the four rows.
 
     Run (setting, key) equals fit of mlp((2, width, outputs)) up to rounding, with weights drawn from the first half of
     split(key), as in a sweep. All runs are one vectorised program (see networks), which for networks this small takes a
@@ -57,7 +54,7 @@ def train(
     Args:
         settings: what to train.
         keys: random keys, (seeds,).
-        epochs: steps of Adam, >= 1.
+        epochs: steps, >= 1.
         steepness: of the steep sigmoid, > 0.
         on_runs: called with the number of runs whenever some have ended.
     """
@@ -90,20 +87,6 @@ def apart(params: Any) -> np.ndarray:
 def dead(hidden: np.ndarray) -> np.ndarray:
     """Return whether each run has a hidden ReLU that is 0 on all four rows, and so learns no more, (seeds,)."""
     return np.any(np.all(hidden <= 0, axis=1), axis=1)
-
-
-def score_sklearn(seeds: int, epochs: int) -> dict[str, np.ndarray]:
-    """Return the scores of scikit-learn's MLPClassifier on XOR, 2-2-1 and otherwise its defaults, (seeds,)."""
-    y = TARGETS[GATES.index("xor")]
-    scores = {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for activation in ("logistic", "relu"):
-            classifiers = (
-                MLPClassifier((2,), activation=activation, max_iter=epochs, random_state=s) for s in range(seeds)
-            )
-            scores[activation] = np.array([classifier.fit(ROWS, y).score(ROWS, y) for classifier in classifiers])
-    return scores
 
 
 def _in_pieces(function, runs, on_runs):

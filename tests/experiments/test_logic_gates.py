@@ -11,7 +11,7 @@ import scipy.special
 import jaxmlp
 from experiments.logic_gates import experiment as logic_gates
 from experiments.logic_gates import figures as logic_figures
-from experiments.logic_gates import perceptrons
+from experiments.logic_gates import networks, perceptrons, published
 from experiments.logic_gates import training as logic_training
 from experiments.logic_gates.settings import (
     BINARY,
@@ -22,7 +22,6 @@ from experiments.logic_gates.settings import (
     SQUARED,
     USUAL,
     Setting,
-    near_published,
 )
 from jaxmlp import activations, losses
 from jaxmlp.datasets.synthetic import LOGIC_GATES, logic_gate
@@ -69,10 +68,13 @@ def test_a_run_in_one_program_with_others_is_the_run_that_fit_makes(setting, los
     activation = steep if setting.activation == "steep sigmoid" else setting.activation
     initializer = {"relu": "he_normal", "leaky_relu": "he_normal"}.get(setting.activation, "glorot_normal")
     if setting.weights == PUBLISHED:
-        initializer = near_published
+        initializer = "glorot_uniform"
     net = jaxmlp.mlp((2, setting.width, outputs), activation=activation, initializer=initializer)
     init_key, fit_key = jax.random.split(jax.random.key(seed))
-    params, optimizer = jax.jit(net.init)(init_key), jaxmlp.optimizers.adam(setting.learning_rate)
+    params, optimizer = jax.jit(net.init)(init_key), jaxmlp.dialects.keras.adam(setting.learning_rate)
+    if setting.weights == PUBLISHED:
+        key = jax.random.split(init_key)[0]
+        params = (params[0]._replace(w=0.75 + 0.01 * jax.random.normal(key, params[0].w.shape)), params[1])
     examples = logic_gate(setting.gate).train
     settings = {"key": fit_key, "epochs": EPOCHS, "batch_size": 4}
     end = jaxmlp.fit(jaxmlp.objective(net.apply, loss), params, optimizer, examples, **settings).params
@@ -110,9 +112,35 @@ def trained(rough):
     return found
 
 
-def test_published_weights_lie_within_a_hundredth_of_three_quarters():
-    weights = near_published(jax.random.key(0), (100, 100), jnp.float32)
-    assert 0.74 <= weights.min() < 0.7405 and 0.7595 < weights.max() < 0.76
+def test_the_published_start_is_normal_in_the_hidden_layer_and_glorot_uniform_in_the_output_layer():
+    n, settings = 2000, [network.setting for network in published.NETWORKS]
+    starts = networks.starts(settings, jax.vmap(jax.random.key)(jnp.arange(n))).params
+    for index, setting in enumerate(settings):
+        hidden, output = jax.tree.map(lambda a, at=n * index: np.asarray(a[at : at + n], np.float64), starts)
+        w, v = hidden.w[..., : setting.width].ravel(), output.w[:, : setting.width, 0].ravel()
+        # Five standard errors of a mean and of a standard deviation.
+        assert w.mean() == pytest.approx(0.75, abs=5 * 0.01 / w.size**0.5)
+        assert w.std() == pytest.approx(0.01, abs=5 * 0.01 / (2 * w.size) ** 0.5)
+        assert np.mean(np.abs(w - 0.75) > 0.01) == pytest.approx(2 * scipy.special.ndtr(-1), abs=0.03)
+        bound = (6 / (setting.width + 1)) ** 0.5
+        assert -bound <= v.min() < -0.99 * bound and 0.99 * bound < v.max() <= bound
+        assert v.mean() == pytest.approx(0, abs=5 * bound / (3 * v.size) ** 0.5)
+        assert v.std() == pytest.approx(bound / 3**0.5, rel=0.05)
+        assert not hidden.b.any() and not output.b.any()
+
+
+def test_the_nearest_run_is_that_of_the_least_largest_difference():
+    network = published.NETWORKS[0]  # 0.517 0.506 0.506 0.492
+    probabilities = np.array([[0.517, 0.506, 0.506, 0.4], [0.5, 0.5, 0.5, 0.5], [0.9, 0.506, 0.506, 0.492]])
+    logits = np.stack([scipy.special.logit(probabilities), np.zeros((3, 4))], axis=-1)
+    seed, found, distance = published.nearest(network, logic_training.Trained(None, logits, None, None, None))
+    assert seed == 1 and distance == pytest.approx(0.017, abs=1e-6)
+    np.testing.assert_allclose(found, 0.5, atol=1e-6)
+
+
+def test_scikit_learn_as_published_gives_the_published_answers():
+    sigmoid = published.classify("logistic", 20)
+    assert (sigmoid.score, sigmoid.answers) == (0.5, [1, 1, 1, 1])
 
 
 def test_a_unit_is_dead_where_it_is_0_on_all_rows_and_units_are_apart_by_their_incoming_weights():
@@ -136,6 +164,8 @@ def test_the_command_writes_record_tables_and_pictures(tmp_path, monkeypatch, ca
     for module in (logic_gates, logic_figures):
         monkeypatch.setattr(module, "WIDTHS", (2, 3))
     monkeypatch.setattr(logic_training, "PIECE", 250)  # three pieces, the last filled up
+    monkeypatch.setattr(logic_gates, "SKLEARN_SEEDS", 1)
+    monkeypatch.setattr(published, "EPOCHS", 60)
     arguments = ["--seeds", "4", "--epochs", "60", "--learning-rates", "0.3", "--output", str(tmp_path)]
     assert logic_gates.main(arguments) == 0
     results = json.loads((tmp_path / "results.json").read_text())["results"]
@@ -143,12 +173,17 @@ def test_the_command_writes_record_tables_and_pictures(tmp_path, monkeypatch, ca
     alone = results["without_hidden_layer"]
     assert alone["xor"]["success_rate"] == alone["xnor"]["success_rate"] == 0
     assert alone["and"]["success_rate"] == 1 and alone["xor"]["best_of_all"] == 3
-    assert len(results["runs"]) == 5 * 2 * 2 * 4 + 4 * 16 - 4  # XOR's are in both
+    assert len(results["runs"]) == 5 * 2 * 2 * 4 + 4 * 16 - 4 + 3  # XOR's are in both; the published rate is not given
     for entry in results["runs"]:
         digits = [int(digit) for digit in entry["rows_right_by_seed"]]
         assert len(digits) == 4 and entry["success_rate"] == digits.count(4) / 4
         assert entry["success_low"] <= entry["success_rate"] <= entry["success_high"]
-    assert set(results["scikit_learn_scores"]) == {"logistic", "relu"}
+    relu = results["published"]["scikit_learn"]["relu"]
+    assert relu["as_published"]["score"] == 1 and relu["as_published"]["answers"] == [0, 1, 1, 0]
+    assert 1000 < relu["as_published"]["iterations"] < 10_000 and [e["random_state"] for e in relu["others"]] == [0]
+    for entry in results["published"]["keras"]:
+        distances = np.abs(np.subtract(entry["nearest_run"]["probabilities"], entry["published_probabilities"]))
+        assert len(entry["scores"]) == 4 and entry["nearest_run"]["distance"] == pytest.approx(distances.max())
     for picture in ("regions", "success", "forms", "gates", "steepness"):
         assert (tmp_path / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
     out = capsys.readouterr().out
