@@ -16,7 +16,7 @@ from experiments.common import command, training_figures
 from experiments.common.analysis.dissect import dissect
 from experiments.common.command import Comparison, Outcome
 from experiments.common.seeds import of_seed, train_seeds
-from jaxmlp.comparison import statistics
+from jaxmlp.comparison import verdicts
 
 LAYER_SIZES = (784, 32, 10)
 
@@ -95,15 +95,12 @@ def _experiment(options, console):
 
 
 def _verdict(last):
-    best, ties = (
-        statistics.ties_with_best(last) if len(next(iter(last.values()))) > 1 else (max(last, key=last.get), [])
-    )
+    best = max(last, key=lambda name: np.mean(last[name]))
     if len(last[best]) == 1:
         return f"{best} is ahead, but one seed cannot show whether the difference is real."
-    verdict = (
-        f"is not significantly different from {' and '.join(ties)}" if ties else "is significantly above the others"
-    )
-    return f"{best} has the highest mean and {verdict} (paired t tests, Holm's correction, 5 % level)."
+    below = verdicts.beaten(best, verdicts.all_pairs({name: verdicts.Runs(scores) for name, scores in last.items()}))
+    verdict = f"is significantly above {' and '.join(below)}" if below else "is not significantly above any other"
+    return f"{best} has the highest mean and {verdict} (Welch's intervals over the seeds, 95 % for all pairs together)."
 
 
 def _sums(found, network, dataset):

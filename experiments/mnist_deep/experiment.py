@@ -14,7 +14,7 @@ import jaxmlp
 from experiments.common import command, training_figures
 from experiments.common.command import Comparison, Outcome
 from experiments.mnist_deep import numpy_network, peers
-from jaxmlp.comparison import statistics
+from jaxmlp.comparison import verdicts
 
 LAYER_SIZES = (784, 512, 128, 64, 10)
 OURS, BY_HAND, BY_HAND_32 = "jaxmlp", "NumPy by hand, float64", "NumPy by hand, float32"
@@ -171,9 +171,16 @@ def _notes(runs, absent, compile_seconds):
         "scikit-learn draws its weights from Glorot's uniform distribution, the others from the normal one.",
     ]
     if len(wrong[OURS]) > 1:
-        best, ties = statistics.ties_with_best({name: [-count for count in counts] for name, counts in wrong.items()})
-        verdict = f"is not significantly different from {', '.join(ties)}" if ties else "is significantly ahead"
-        notes.append(f"Wrong test answers: {best} has the fewest on average and {verdict} (Holm's correction, 5 %).")
+        best = min(wrong, key=lambda name: np.mean(wrong[name]))
+        runs_of = {name: verdicts.Runs(np.array(counts)) for name, counts in wrong.items()}
+        above = verdicts.beaten(best, verdicts.all_pairs(runs_of, higher_is_better=False))
+        lead = (
+            f"significantly fewer than {' and '.join(above)}" if above else "but not significantly fewer than any other"
+        )
+        notes.append(
+            f"Wrong test answers: {best} has the fewest on average, {lead} (Welch's intervals over the runs, "
+            "95 % for all pairs together)."
+        )
     notes += [f"{name} is not installed; to include it, pip install -e '.[peers]'." for name in absent]
     return notes
 

@@ -2,7 +2,8 @@
 
 Reached by importing its modules, never by import jaxmlp; it needs the extra `comparison`.
 
-- Work: problems (tasks and data), protocol (the plan and its execution), study (the training runs), statistics, speed.
+- Work: problems (tasks and data), protocol (the plan and its execution), study (the training runs), statistics,
+  verdicts (over all pairs), speed.
 - Files: store (finished runs of an interrupted experiment), record (results.json and where its numbers came from).
 - Reports, made from the record alone: summary, report (tables), figures, page (HTML); drawing is the style of all
   pictures, toy a made-up record for examples.
@@ -29,6 +30,7 @@ from jaxmlp.comparison import (  # noqa: E402 - the extra is checked first
     study,
     summary,
     toy,
+    verdicts,
 )
 
 __docformat__ = "google"
@@ -48,4 +50,5 @@ __all__ = [
     "study",
     "summary",
     "toy",
+    "verdicts",
 ]

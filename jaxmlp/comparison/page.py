@@ -105,7 +105,7 @@ def _how(results):
     return (
         "<p>Each optimizer's learning rate was chosen on a validation part of the training set and then frozen. The "
         "optimizer was trained again from fresh seeds, and only those runs were measured on the test set. &plusmn; is "
-        "a 95 % interval over the seeds (Student's t). All optimizers share their seeds, so comparisons are paired.</p>"
+        "a 95 % interval over the seeds (Student's t).</p>"
         f"<p>Problem: {_text(', '.join(results['problems']))}, {_text(results['problem_chosen_because'])}.</p>"
     )
 
@@ -125,9 +125,12 @@ def _tables(name, problem, summary):
     parts = []
     for caption, (headings, rows) in (
         ("", report.result_cells(summary)),
+        (f"<p>{_text(name)}: differences in test accuracy</p>", report.pair_cells(summary)),
         # Not a <caption>: on a phone that is as wide as the table, which is wider than the screen.
         (f"<p>{_text(report.time_title(name, problem))}</p>", report.time_cells(summary)),
     ):
+        if not rows:
+            continue
         head = "".join(f"<th scope=col>{_text(heading)}</th>" for heading in headings)
         body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -16,6 +16,7 @@ __all__ = [
     "latex_table",
     "markdown_tables",
     "origin",
+    "pair_cells",
     "percent",
     "result_cells",
     "screen_tables",
@@ -65,7 +66,11 @@ def markdown_tables(name: str, problem: Mapping[str, Any], summary: Summary) -> 
         **digits: 64-64-10, batch 32, 2 epochs, n = 2 seeds**
     """
     lines = [f"**{title(name, problem)}**", ""]
-    for headings, rows in (result_cells(summary), time_cells(summary)):
+    for headings, rows in (
+        result_cells(summary),
+        *([pair_cells(summary)] if summary.pairs else []),
+        time_cells(summary),
+    ):
         lines += [_pipe(headings), _pipe([":--"] + ["--:"] * (len(headings) - 1)), *map(_pipe, rows), ""]
     return "\n".join([*lines, *(f"- {finding}" for finding in summary.findings), ""])
 
@@ -176,6 +181,33 @@ def result_cells(summary: Summary) -> tuple[list[str], list[list[str]]]:
             _loss(row.test_loss),
         ]
         for row in summary.rows
+    ]
+
+
+def pair_cells(summary: Summary) -> tuple[list[str], list[list[str]]]:
+    """Return the table of pairwise differences in test accuracy as text.
+
+    Args:
+        summary: of one problem.
+
+    Returns:
+        (headings, a row of cells for every pair).
+
+    Example:
+        >>> from jaxmlp.comparison import summary, toy
+        >>> pair_cells(summary.summarise(toy.PROBLEM))[1]
+        [['sgd', 'adam', '-0.75', '-5.23 to 3.73', 'undecided (more seeds to decide: 11)']]
+    """
+    headings = ["optimizer", "compared with", "difference (points)", "interval (all pairs 95 %)", "verdict"]
+    return headings, [
+        [
+            pair.a,
+            pair.b,
+            f"{100 * pair.difference:.2f}",
+            f"{100 * pair.low:.2f} to {100 * pair.high:.2f}",
+            pair.verdict + (f" (more seeds to decide: {pair.more_runs:,})" if pair.more_runs else ""),
+        ]
+        for pair in summary.pairs
     ]
 
 

@@ -1,4 +1,4 @@
-"""The statistics of a comparison: intervals, ties, the value of a tuning budget, time to target over problems."""
+"""The statistics of a comparison: intervals, the value of a tuning budget, time to target over problems."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -15,7 +15,6 @@ __all__ = [
     "paired_p_value",
     "performance_profile",
     "profile_score",
-    "ties_with_best",
 ]
 
 
@@ -54,35 +53,6 @@ def interval(values: Sequence[float] | np.ndarray) -> Interval:
         return Interval(float(values[0]), float("nan"), 1)
     half_width = scipy.stats.t.ppf(0.975, n - 1) * np.std(values, ddof=1) / np.sqrt(n)
     return Interval(float(np.mean(values)), float(half_width), n)
-
-
-def ties_with_best(scores: Mapping[str, Sequence[float]]) -> tuple[str, list[str]]:
-    """Find the best of several methods by mean score, and those not significantly different from it at the 5 % level.
-
-    Differences are paired by seed and tested by Student's t, with Holm's correction for several tests.
-
-    Args:
-        scores: method -> scores (n,), higher is better, in the same order of seeds.
-
-    Returns:
-        (the best method, the others that tie with it, best first).
-
-    Example:
-        >>> ties_with_best({"a": [0.97, 0.98, 0.99], "b": [0.98, 0.97, 0.98], "c": [0.80, 0.82, 0.81]})
-        ('a', ['b'])
-
-    Source:
-        Holm (1979), "A simple sequentially rejective multiple test procedure".
-    """
-    ranked = sorted(scores, key=lambda name: -float(np.mean(scores[name])))
-    best, others = ranked[0], ranked[1:]
-    p_values = {name: paired_p_value(scores[best], scores[name]) for name in others}
-    for passed, name in enumerate(sorted(others, key=lambda name: p_values[name])):
-        if not p_values[name] < 0.05 / (len(others) - passed):
-            # Holm stops here: this difference is not significant, nor is any with a larger p-value.
-            significant = sorted(others, key=lambda name: p_values[name])[:passed]
-            return best, [name for name in others if name not in significant]
-    return best, []
 
 
 def paired_p_value(a: Sequence[float], b: Sequence[float]) -> float:

@@ -5,14 +5,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmlp.comparison import statistics
+from jaxmlp.comparison import statistics, verdicts
 from jaxmlp.comparison.statistics import Interval
+from jaxmlp.comparison.verdicts import Pair
 
 __docformat__ = "google"
-__all__ = ["Row", "Summary", "summarise", "target_times"]
+__all__ = ["MARGIN", "Row", "Summary", "summarise", "target_times"]
 
 # A rule with one more hyperparameter includes the rule without it; tuned as well, it should not lose to it.
 _CONTAINS = (("momentum", "sgd"), ("nesterov", "sgd"))
+
+MARGIN = 0.002
+"""Differences in test accuracy up to this size count as equal."""
 
 
 class Row(NamedTuple):
@@ -52,6 +56,9 @@ class Summary(NamedTuple):
     rows: list[Row]
     """One for each optimizer."""
 
+    pairs: list[Pair]
+    """The difference of every two optimizers in test accuracy; empty with one optimizer or one seed."""
+
     findings: list[str]
     """Sentences: the ranking, warnings and checks."""
 
@@ -69,8 +76,9 @@ def summarise(problem: Mapping[str, Any]) -> Summary:
         (['sgd', 'adam'], 'Diverged while tuning: 4 of 12 runs (sgd 2, adam 2).')
     """
     rows = [_row(o, entry) for o, entry in problem["optimizers"].items()]
-    findings = [*_ranking(problem), *_edges(problem), *_inclusion(problem), *_divergences(rows), *_speed(problem)]
-    return Summary(rows, findings)
+    pairs = _pairs(problem)
+    findings = [*_ranking(problem, pairs), *_edges(problem), *_inclusion(problem), *_divergences(rows)]
+    return Summary(rows, pairs, findings + _speed(problem))
 
 
 def target_times(problems: Mapping[str, Any]) -> dict[str, dict[str, float | None]]:
@@ -117,19 +125,31 @@ def _row(optimizer, entry):
     )
 
 
-def _ranking(problem):
-    scores = {o: entry["final"]["test_accuracy"] for o, entry in problem["optimizers"].items()}
-    if len(scores) == 1:
+def _pairs(problem):
+    scores = {o: verdicts.Runs(np.array(e["final"]["test_accuracy"])) for o, e in problem["optimizers"].items()}
+    if len(scores) == 1 or len(problem["fresh_seeds"]) == 1:
         return []
-    n = len(problem["fresh_seeds"])
-    best, ties = statistics.ties_with_best(scores)
-    if n == 1:
+    return verdicts.all_pairs(scores, margin=MARGIN)
+
+
+def _ranking(problem, pairs):
+    means = {o: float(np.mean(entry["final"]["test_accuracy"])) for o, entry in problem["optimizers"].items()}
+    if len(means) == 1:
+        return []
+    best = max(means, key=lambda name: means[name])
+    if not pairs:
         return [f"{best} has the highest test accuracy; one seed cannot show whether the difference is real."]
-    how = f"(paired t tests over {n} seeds, Holm's correction, 5 % level)"
-    if not ties:
-        return [f"{best} has the highest mean test accuracy, significantly above all others {how}."]
-    verb = "is" if len(ties) == 1 else "are"
-    return [f"{best} has the highest mean test accuracy; {_join(ties)} {verb} not significantly different {how}."]
+    below = verdicts.beaten(best, pairs)
+    beats = f"significantly above {_join(below)}" if below else "but is not significantly above any other"
+    words = [pair.verdict for pair in pairs]
+    different = sum(word in (verdicts.BETTER, verdicts.WORSE) for word in words)
+    return [
+        f"{best} has the highest mean test accuracy, {beats}.",
+        f"Of {len(pairs)} pairs, {different} differ significantly, {words.count(verdicts.EQUAL)} are equal within "
+        f"{100 * MARGIN:g} points and {words.count(verdicts.UNDECIDED)} are undecided (Welch's intervals over "
+        f"{len(problem['fresh_seeds'])} seeds, 95 % for all pairs together). The intervals do not cover the choice of "
+        "the test examples, the learning rates and the validation part.",
+    ]
 
 
 def _edges(problem):

@@ -1,0 +1,323 @@
+"""Verdicts over all pairs of candidates: simultaneous intervals of the differences, and what each of them says.
+
+A candidate is trained n times, and each run answers the same T test examples. The difference of two candidates' mean
+scores varies for two reasons: other seeds, and other test examples. Both are in the interval where right and wrong
+answers were kept; otherwise it covers the seeds alone.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from jaxmlp._checks import check_count, in_range
+
+__docformat__ = "google"
+__all__ = [
+    "BETTER",
+    "EQUAL",
+    "UNDECIDED",
+    "WORSE",
+    "Pair",
+    "Runs",
+    "all_pairs",
+    "beaten",
+    "compare",
+    "level_of_each_pair",
+    "power",
+    "spend",
+]
+
+BETTER, WORSE, EQUAL, UNDECIDED = "better", "worse", "equal", "undecided"
+_MOST_RUNS = 10_000  # beyond so many seeds per candidate, a pair counts as undecidable
+
+
+class Runs(NamedTuple):
+    """What the runs of one candidate scored."""
+
+    scores: np.ndarray
+    """(n,), one score per run, e.g. test accuracy as a fraction."""
+
+    right: np.ndarray | None = None
+    """(n, T) booleans, whether each run answers each test example right; None where the score is not an accuracy."""
+
+
+class Pair(NamedTuple):
+    """What is known of the difference between two candidates."""
+
+    a: str
+    """Name of the first candidate."""
+
+    b: str
+    """Name of the second candidate."""
+
+    difference: float
+    """Mean score of a minus mean score of b; NaN where a run has no finite score."""
+
+    low: float
+    """Lower end of the simultaneous interval."""
+
+    high: float
+    """Upper end of the simultaneous interval."""
+
+    verdict: str
+    """What a is, compared with b: better, worse, equal (within the margin) or undecided."""
+
+    more_runs: int | None
+    """Further runs of each candidate that would decide an undecided pair at the present spreads; None where the pair is
+    decided, or where no number of runs would decide it."""
+
+    runs_variance: float
+    """Variance of the difference over seeds."""
+
+    examples_variance: float
+    """Variance of the difference that test examples add; 0 where right and wrong answers were not kept."""
+
+    degrees_of_freedom: float
+    """Of the t distribution behind the interval."""
+
+
+def all_pairs(
+    candidates: Mapping[str, Runs],
+    *,
+    margin: float | None = None,
+    higher_is_better: bool = True,
+    confidence: float = 0.95,
+) -> list[Pair]:
+    """Compare every candidate with every other one.
+
+    With a probability of at least `confidence`, all intervals hold at once: each has the level
+    confidence^(1 / pairs) (Sidak). A verdict reads the interval: better or worse where it excludes 0, equal where it
+    lies within +-margin, undecided otherwise. Where both apply, the difference is real but smaller than the margin,
+    and the verdict is better or worse.
+
+    Args:
+        candidates: name -> runs, at least two candidates.
+        margin: differences up to this size count as equal, > 0, in units of the score; None: nothing counts as equal.
+        higher_is_better: False for a score such as a loss.
+        confidence: of all intervals together, in (0, 1).
+
+    Returns:
+        One Pair for each two candidates, in the order of the candidates.
+
+    Raises:
+        ValueError: fewer than two candidates, or a number out of its range.
+
+    Example:
+        >>> import numpy as np
+        >>> a, b = Runs(np.array([0.980, 0.981, 0.979])), Runs(np.array([0.950, 0.951, 0.949]))
+        >>> [(pair.verdict, round(pair.difference, 3)) for pair in all_pairs({"a": a, "b": b})]
+        [('better', 0.03)]
+
+    Source:
+        Sidak (1967), "Rectangular confidence regions for the means of multivariate normal distributions".
+    """
+    if len(candidates) < 2:
+        raise ValueError(f"a comparison needs at least two candidates, got {list(candidates)}")
+    level = level_of_each_pair(len(candidates), confidence)
+    settings = {"level": level, "margin": margin, "higher_is_better": higher_is_better}
+    return [compare(a, candidates[a], b, candidates[b], **settings) for a, b in itertools.combinations(candidates, 2)]
+
+
+def beaten(best: str, pairs: Sequence[Pair]) -> list[str]:
+    """Return the names of the candidates that one candidate is better than.
+
+    Args:
+        best: name of that candidate.
+        pairs: as all_pairs returns them.
+
+    Example:
+        >>> import numpy as np
+        >>> a, b = Runs(np.array([0.980, 0.981, 0.979])), Runs(np.array([0.950, 0.951, 0.949]))
+        >>> beaten("a", all_pairs({"a": a, "b": b}))
+        ['b']
+    """
+    after = [pair.b for pair in pairs if pair.a == best and pair.verdict == BETTER]
+    return after + [pair.a for pair in pairs if pair.b == best and pair.verdict == WORSE]
+
+
+def level_of_each_pair(candidates: int, confidence: float = 0.95) -> float:
+    """Return the confidence level of each pair's interval at which all pairs together have `confidence`.
+
+    Args:
+        candidates: how many are compared, >= 2.
+        confidence: of all intervals together, in (0, 1).
+
+    Example:
+        >>> round(level_of_each_pair(6), 4)
+        0.9966
+    """
+    check_count("candidates", candidates, least=2)
+    in_range("confidence", confidence, 0, 1, open_low=True)
+    return confidence ** (1 / (candidates * (candidates - 1) // 2))
+
+
+def compare(
+    a: str, runs_a: Runs, b: str, runs_b: Runs, *, level: float, margin: float | None, higher_is_better: bool = True
+) -> Pair:
+    """Compare two candidates.
+
+        difference = mean(scores_a) - mean(scores_b)
+        runs_variance = s_a^2 / n_a + s_b^2 / n_b
+        examples_variance = Var_t(p_a[t] - p_b[t]) / T - e_a^2 / (n_a T) - e_b^2 / (n_b T), at least 0
+        interval = difference +- t(level, df) sqrt(runs_variance + examples_variance)
+
+    s^2 is the variance of the scores, p[t] the share of runs that answer test example t right, and e^2 the variance
+    that neither run nor example explains, which is in the first two terms already and is counted once. df is Welch and
+    Satterthwaite's; the examples' part has T - 1.
+
+    Args:
+        a: name of the first candidate.
+        runs_a: its runs.
+        b: name of the second candidate.
+        runs_b: its runs.
+        level: confidence level of this interval, in (0, 1).
+        margin: differences up to this size count as equal, > 0; None: nothing counts as equal.
+        higher_is_better: False for a score such as a loss.
+
+    Example:
+        >>> import numpy as np
+        >>> runs = Runs(np.array([0.97, 0.98])), Runs(np.array([0.97, 0.98]))
+        >>> compare("a", runs[0], "b", runs[1], level=0.95, margin=None).verdict
+        'undecided'
+
+    Source:
+        Welch (1947), "The generalization of Student's problem when several different population variances are
+        involved"; Owen (2007), "The pigeonhole bootstrap", for the variance of two crossed random effects.
+    """
+    in_range("level", level, 0, 1, open_low=True)
+    if margin is not None:
+        in_range("margin", margin, 0, open_low=True)
+    scores = [np.asarray(runs.scores, float) for runs in (runs_a, runs_b)]
+    difference = float(scores[0].mean() - scores[1].mean())
+    if not np.isfinite(difference) or min(len(values) for values in scores) < 2:
+        return Pair(a, b, difference, np.nan, np.nan, UNDECIDED, None, np.nan, 0.0, np.nan)
+    parts = [values.var(ddof=1) / len(values) for values in scores]
+    runs_variance, examples_variance = sum(parts), _examples_variance(runs_a.right, runs_b.right)
+    terms = [(part, len(values) - 1) for part, values in zip(parts, scores, strict=True)]
+    if runs_a.right is not None:
+        terms.append((examples_variance, runs_a.right.shape[1] - 1))
+    half, df = _half_width(terms, level)
+    verdict = _verdict(difference, half, margin, higher_is_better)
+    more = None
+    if verdict == UNDECIDED:
+        spread = sum(values.var(ddof=1) for values in scores)
+        more = _more_runs(abs(difference), scores, examples_variance, spread, level, margin)
+    low, high = difference - half, difference + half
+    return Pair(a, b, difference, low, high, verdict, more, float(runs_variance), float(examples_variance), df)
+
+
+def power(difference: float, deviation: float, runs: int, *, level: float, examples_variance: float = 0.0) -> float:
+    """Return the probability that a true difference is found, so that the verdict is better or worse.
+
+    Args:
+        difference: true difference of the two means, in units of the score.
+        deviation: standard deviation of the scores over seeds, the same for both candidates, > 0.
+        runs: of each candidate, >= 2.
+        level: confidence level of the pair's interval, in (0, 1).
+        examples_variance: variance of the difference that test examples add, >= 0.
+
+    Returns:
+        A probability, from the noncentral t distribution with 2 (runs - 1) degrees of freedom.
+
+    Example:
+        >>> round(power(0.002, 0.002, 20, level=0.95), 2)
+        0.87
+    """
+    check_count("runs", runs, least=2)
+    standard_error = np.sqrt(2 * deviation**2 / runs + examples_variance)
+    df = 2 * (runs - 1)
+    bound, shift = stats.t.ppf((1 + level) / 2, df), difference / standard_error
+    return float(stats.nct.sf(bound, df, shift) + stats.nct.cdf(-bound, df, shift))
+
+
+def spend(looks: Sequence[float], error: float = 0.05) -> list[float]:
+    """Divide an error probability over several looks at growing data, little at first (O'Brien and Fleming's shape).
+
+        spent(f) = 2 - 2 Phi(z / sqrt(f)),   z = Phi^-1(1 - error / 2)
+
+    Look k may err with probability spent(f_k) - spent(f_(k-1)). These add up to `error` at most, so that by the union
+    bound looking often never claims more than it should.
+
+    Args:
+        looks: share of the largest number of runs that is there at each look, ascending, in (0, 1].
+        error: probability of any false claim over all looks, in (0, 1).
+
+    Returns:
+        The error probability of each look.
+
+    Raises:
+        ValueError: looks do not ascend, or lie outside (0, 1].
+
+    Example:
+        >>> [round(share, 4) for share in spend([0.5, 1.0])]
+        [0.0056, 0.0444]
+
+    Source:
+        Lan and DeMets (1983), "Discrete sequential boundaries for clinical trials", first spending function.
+    """
+    shares = np.asarray(looks, float)
+    in_range("error", error, 0, 1, open_low=True)
+    if shares.size == 0 or not (np.all(shares > 0) and np.all(shares <= 1) and np.all(np.diff(shares) > 0)):
+        raise ValueError(f"looks must be ascending shares in (0, 1], got {shares.tolist()}")
+    spent = 2 * stats.norm.sf(stats.norm.isf(error / 2) / np.sqrt(shares))
+    return [float(value) for value in np.diff(spent, prepend=0.0)]
+
+
+def _examples_variance(right_a, right_b):
+    if right_a is None or right_b is None:
+        return 0.0
+    a, b = np.asarray(right_a, float), np.asarray(right_b, float)
+    count = a.shape[1]
+    examples = (a.mean(axis=0) - b.mean(axis=0)).var(ddof=1) / count
+    return max(0.0, float(examples - sum(_residual_variance(runs) / (len(runs) * count) for runs in (a, b))))
+
+
+def _residual_variance(right):
+    """Mean square of what neither the run nor the example explains, of right (n, T)."""
+    n, count = right.shape
+    residuals = right - right.mean(axis=1, keepdims=True) - right.mean(axis=0, keepdims=True) + right.mean()
+    return float((residuals**2).sum() / ((n - 1) * (count - 1)))
+
+
+def _half_width(terms, level):
+    """Half the width of the interval, and its degrees of freedom, from (variance, degrees of freedom) of each term."""
+    variance = sum(part for part, _ in terms)
+    if variance == 0:
+        return 0.0, np.inf
+    uncertain = sum(part**2 / freedom for part, freedom in terms)
+    df = variance**2 / uncertain if uncertain else np.inf
+    return float(stats.t.ppf((1 + level) / 2, df) * np.sqrt(variance)), float(df)
+
+
+def _verdict(difference, half, margin, higher_is_better):
+    if abs(difference) > half:
+        return BETTER if (difference > 0) == higher_is_better else WORSE
+    if margin is not None and abs(difference) + half <= margin:
+        return EQUAL
+    return UNDECIDED
+
+
+def _more_runs(size, scores, examples_variance, spread, level, margin):
+    """Further runs of each candidate until an interval of the same spreads excludes 0 or lies within the margin."""
+    now = max(len(values) for values in scores)
+    # A pair is decided as soon as the half width falls below either of these.
+    reach = max(size, 0.0 if margin is None else margin - size)
+    low, high = now, now
+    while _half_at(high, spread, examples_variance, level) >= reach:
+        low, high = high, 2 * high
+        if low > _MOST_RUNS:
+            return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        if _half_at(middle, spread, examples_variance, level) < reach:
+            high = middle
+        else:
+            low = middle
+    return max(1, high - now)
+
+
+def _half_at(runs, spread, examples_variance, level):
+    return _half_width([(spread / runs, 2 * (runs - 1)), (examples_variance, np.inf)], level)[0]
