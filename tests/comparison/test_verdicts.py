@@ -33,6 +33,7 @@ def test_without_answers_each_interval_is_scipys_welch_interval_at_sidaks_level(
         assert pair.difference == pytest.approx(a.mean() - b.mean(), rel=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [3, 5, 10, 20])
 @pytest.mark.parametrize("deviations", [(1.0,) * 6, (0.05, 0.1, 0.2, 0.25, 0.25, 0.28), (0.01, 0.1, 1, 1, 1, 1)])
 def test_family_wise_error_is_at_most_five_percent_and_a_half(n, deviations):
@@ -53,6 +54,7 @@ def test_family_wise_error_is_at_most_five_percent_and_a_half(n, deviations):
     assert claimed.mean() <= 0.055 + 3 * np.sqrt(0.055 * 0.945 / draws)
 
 
+@pytest.mark.slow
 def test_the_variance_over_seeds_and_examples_is_that_of_repeated_experiments():
     rng, n, count = np.random.default_rng(0), 5, 300
     differences, estimates = [], []

@@ -156,6 +156,7 @@ def drift_of(a, b):
     return agreement.drifts("sgd", chosen, theirs, ["g = 1"])["optax/sklearn"]["the same"]
 
 
+@pytest.mark.slow
 def test_libraries_are_the_same_only_at_every_rate_and_with_their_signs():
     updates = np.array([1.0, 2.0, 3.0])
     equal = drift_of({"constant": updates, "falls": updates}, {"constant": updates, "falls": updates})

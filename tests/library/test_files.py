@@ -244,6 +244,7 @@ def test_leftover_folders_are_removed_too(tmp_path):
     assert names(tmp_path) == ["incomplete.b"]
 
 
+@pytest.mark.slow
 def test_several_writers_never_meet(tmp_path):
     """Whoever reads sees the whole text of one writer, at any time, while four replace it again and again."""
     path, size = tmp_path / "file", 200_000

@@ -137,6 +137,7 @@ def test_sweep_goes_through_jit_and_grad():
     assert np.isfinite(value) and np.isfinite(slope) and slope != 0
 
 
+@pytest.mark.slow
 def test_progress_counts_every_run():
     for options in ({"execution": "threads"}, {"execution": "vmap", "runs_at_once": 2}):
         seen = []

@@ -127,6 +127,7 @@ def test_going_on_from_a_state_is_the_uninterrupted_run_bit_for_bit():
     assert_equal(whole.history[:3], joined)
 
 
+@pytest.mark.slow
 def test_the_same_call_gives_the_same_bits_and_another_key_does_not():
     first, again, other = (run(optimizers.adam(0.01), key=key) for key in (1, 1, 2))
     assert_equal(first, again)

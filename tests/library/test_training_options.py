@@ -73,6 +73,7 @@ def test_of_equal_losses_the_first_counts_and_nan_never():
     assert_equal(never.best.params, net.init(jax.random.key(0)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("patience", [1, 3])
 def test_patience_stops_after_so_many_epochs_without_a_lower_loss(patience):
     whole, stopped = run(), run(patience=patience)
