@@ -104,6 +104,7 @@ def test_the_umask_of_the_process_is_not_touched(tmp_path, monkeypatch):
     # It belongs to all threads: a file that another one makes meanwhile would get the wrong mode.
     monkeypatch.setattr(os, "umask", lambda _: pytest.fail("umask was changed"))
     _files.write(tmp_path / "file", "x")
+    assert (tmp_path / "file").read_text() == "x"
 
 
 def test_a_link_stays_and_the_file_that_it_names_is_replaced(tmp_path, form):
