@@ -110,6 +110,12 @@ class Accuracy:
 
     def __call__(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         """Return the fraction of correct predictions."""
+        right = self.right(params, x, y)
+        # The barrier keeps XLA from multiplying by a rounded 1 / n: 9667 of 10,000 gives the float nearest to 0.9667.
+        return jnp.sum(right).astype(jnp.float32) / jax.lax.optimization_barrier(jnp.float32(right.size))
+
+    def right(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
+        """Return whether the prediction of each example is correct, (n,) booleans."""
         outputs, labels = self.apply(params, x), jnp.asarray(y)
         one_output = outputs.shape[-1] == 1
         if labels.shape == outputs.shape:
@@ -122,9 +128,7 @@ class Accuracy:
         predicted = outputs[..., 0] > 0 if one_output else jnp.argmax(outputs, axis=-1)
         # As float32, which holds every class number: a label of 1.7 or of class 2 of 2 is never right.
         right = predicted.astype(jnp.float32) == labels.astype(jnp.float32)
-        right = jnp.sum(right & ~jnp.any(jnp.isnan(outputs), axis=-1)).astype(jnp.float32)
-        # The barrier keeps XLA from multiplying by a rounded 1 / n: 9667 of 10,000 gives the float nearest to 0.9667.
-        return right / jax.lax.optimization_barrier(jnp.float32(labels.size))
+        return right & ~jnp.any(jnp.isnan(outputs), axis=-1)
 
 
 def accuracy(apply: Apply) -> Accuracy:

@@ -2,9 +2,11 @@
 
 Reached by importing its modules, never by import jaxmlp; it needs the extra `comparison`.
 
-- Work: problems (tasks and data), protocol (the plan and its execution), study (the training runs), statistics,
-  verdicts (over all pairs), speed.
-- Files: store (finished runs of an interrupted experiment), record (results.json and where its numbers came from).
+- Work: problems (tasks and data), plans (what decides the numbers), protocol (their execution), tuning (the search),
+  study (the training runs), measures, schedule (many runs on a few cores), race (looks at the verdicts).
+- Statistics: statistics, verdicts (over all pairs), speed, timing.
+- Files: store (finished runs of an interrupted experiment), entries (what is written of a problem), record
+  (results.json and where its numbers came from).
 - Reports, made from the record alone: summary, report (tables), figures, page (HTML); drawing is the style of all
   pictures, toy a made-up record for examples.
 - Command line: command (python -m experiments.optimizers); console, the frame of every command.
@@ -18,18 +20,25 @@ from jaxmlp.comparison import (  # noqa: E402 - the extra is checked first
     command,
     console,
     drawing,
+    entries,
     figures,
+    measures,
     page,
+    plans,
     problems,
     protocol,
+    race,
     record,
     report,
+    schedule,
     speed,
     statistics,
     store,
     study,
     summary,
+    timing,
     toy,
+    tuning,
     verdicts,
 )
 
@@ -38,17 +47,24 @@ __all__ = [
     "command",
     "console",
     "drawing",
+    "entries",
     "figures",
+    "measures",
     "page",
+    "plans",
     "problems",
     "protocol",
+    "race",
     "record",
     "report",
+    "schedule",
     "speed",
     "statistics",
     "store",
     "study",
     "summary",
+    "timing",
     "toy",
+    "tuning",
     "verdicts",
 ]

@@ -16,7 +16,19 @@ from typing import Any
 from rich.console import Console
 from rich.table import Column, Table
 
-from jaxmlp.comparison import console, drawing, figures, problems, protocol, record, report, store, summary
+from jaxmlp.comparison import (
+    console,
+    drawing,
+    entries,
+    figures,
+    plans,
+    problems,
+    protocol,
+    record,
+    report,
+    store,
+    summary,
+)
 from jaxmlp.comparison.page import write_page
 from jaxmlp.datasets import DatasetUnavailableError
 
@@ -80,27 +92,35 @@ def _compare(options, words, screen, started):
     folder = options.output
     chosen, why = _chosen_problems(options)
     screen.print(f"[bold]{', '.join(chosen)}[/bold]: {why}", highlight=False, soft_wrap=True)
-    plans = {name: _plan(name, options) for name in chosen}
+    planned = {name: _plan(name, options) for name in chosen}
     origin = record.provenance()
-    for name, plan in plans.items():
+    for name, plan in planned.items():
         protocol.check_fits(plan, chosen[name])
     digests = {name: record.digest(*itertools.chain(*data)) for name, data in chosen.items()}
-    identity = {"plans": {name: plan.describe() for name, plan in plans.items()}, "data": digests, "provenance": origin}
+    described = {name: plan.describe() for name, plan in planned.items()}
+    identity = {"plans": described, "data": digests, "provenance": origin, "added_seeds": options.add_seeds}
+    before = _finished(folder, identity, options.add_seeds) if options.add_seeds else {}
     runs = store.RunStore(folder / store.UNFINISHED, identity, resume=options.resume)
     studies, curves = {}, {}
     with console.progress(screen) as bar:
-        task = bar.add_task("starting", total=sum(plan.runs for plan in plans.values()))
-        for name, plan in plans.items():
+        for name, plan in planned.items():
+            task = bar.add_task(name, total=plan.runs)
             study, found = protocol.execute(
-                plan, chosen[name], runs, lambda what, count: bar.update(task, description=what, advance=count)
+                plan,
+                chosen[name],
+                runs,
+                # How many runs there will be is known better and better.
+                lambda what, done, total, task=task: bar.update(task, description=what, completed=done, total=total),
+                before=before.get(name),
+                add_seeds=options.add_seeds,
             )
+            bar.remove_task(task)
             studies[name] = study | {"data_sha256": digests[name]}
             curves |= {f"{name}/{path}": values for path, values in found.items()}
-        bar.update(task, description="done")
     store.save_arrays(folder / _CURVES, curves)
     results = {
         "experiment": "optimizers",
-        "format": 1,
+        "format": 2,
         "command": "python -m experiments.optimizers " + shlex.join(words),
         "problem_chosen_because": why,
         "provenance": origin,
@@ -110,6 +130,32 @@ def _compare(options, words, screen, started):
     }
     record.write(folder / _RECORD, results)
     runs.discard()
+
+
+def _finished(folder, identity, add_seeds):
+    """What an earlier call has trained, problem by problem; a ValueError if it was not this comparison."""
+    results, curves = _read(folder)
+    then = {
+        "plans": {name: entry["plan"] | {"problem": entry["problem"]} for name, entry in results["problems"].items()},
+        "data": {name: entry["data_sha256"] for name, entry in results["problems"].items()},
+        "versions": results["provenance"]["versions"],
+        "device": results["provenance"]["device"],
+    }
+    origin = identity["provenance"]
+    now = {**{part: identity[part] for part in ("plans", "data")}, **{p: origin[p] for p in ("versions", "device")}}
+    store.check_same(
+        then,
+        now,
+        f"the record in {folder} cannot be extended by {add_seeds} seeds, since it was made with other settings",
+        "repeat the settings of the command that made it, or choose another --output and leave out --add-seeds",
+    )
+    identity["extends"] = results["curves"]["crc32"]
+    return {
+        name: entries.read_finished(
+            entry, {path.removeprefix(f"{name}/"): v for path, v in curves.items() if path.startswith(f"{name}/")}
+        )
+        for name, entry in results["problems"].items()
+    }
 
 
 def _report(folder: Path, screen: Console) -> None:
@@ -147,7 +193,7 @@ def _read(folder):
     if not (folder / _RECORD).exists():
         raise ValueError(f"there is no {_RECORD} in {folder}; run the comparison first, or give its folder to --output")
     results = record.read(folder / _RECORD)
-    if results.get("experiment") != "optimizers" or results.get("format") != 1:
+    if results.get("experiment") != "optimizers" or results.get("format") != 2:
         raise ValueError(
             f"{folder / _RECORD} is not a record of this comparison; run it again, or choose another --output"
         )
@@ -175,7 +221,7 @@ def _chosen_problems(options) -> tuple[dict[str, Any], str]:
 
 
 def _plan(name, options):
-    return protocol.make_plan(
+    return plans.make_plan(
         problems.get(name),
         options.optimizers,
         learning_rates=options.learning_rates,
@@ -183,6 +229,11 @@ def _plan(name, options):
         epochs=options.epochs,
         batch_size=options.batch_size,
         full=options.full,
+        first_seed=options.first_seed,
+        splits=options.splits,
+        decide=options.decide,
+        max_seeds=options.max_seeds,
+        margin=options.margin,
     )
 
 
@@ -210,7 +261,7 @@ def _parser():
         "--optimizers",
         nargs="+",
         metavar="NAME",
-        default=protocol.DEFAULT_OPTIMIZERS,
+        default=plans.DEFAULT_OPTIMIZERS,
         help="optimizers to compare; amsgrad is available too",
     )
     add(
@@ -218,18 +269,54 @@ def _parser():
         nargs="+",
         type=float,
         metavar="RATE",
-        help="one grid for all optimizers (default: nine half-decades from 1e-3 to 10; for rmsprop, adam and amsgrad, "
-        "whose steps have unit size, from 1e-5 to 0.1)",
+        help="one grid for all optimizers, not widened (default: nine half-decades from 1e-3 to 10; for rmsprop, adam "
+        "and amsgrad, whose steps have unit size, from 1e-5 to 0.1; widened where the best rate is at an edge)",
     )
-    add("--seeds", type=int, metavar="N", help="fresh seeds of each choice; tuning takes 3 or fewer (default: 5)")
+    add("--seeds", type=int, metavar="N", help="fresh seeds of each choice (default: 10)")
     add(
-        "--epochs",
+        "--first-seed",
         type=int,
         metavar="N",
-        help="epochs of each final run, and the most while tuning (default: the problem's)",
+        default=plans.FIRST_SEED,
+        help="the first fresh seed; another one makes an independent replication",
+    )
+    add(
+        "--decide",
+        action="store_true",
+        help="add fresh seeds until every pair of optimizers has a verdict or --max-seeds is reached",
+    )
+    add("--max-seeds", type=int, metavar="N", help="with --decide, the most fresh seeds (default: 4 times --seeds)")
+    add(
+        "--add-seeds",
+        type=int,
+        metavar="N",
+        least=1,
+        help="extend the finished record in the output folder by further fresh seeds; repeat its settings",
+    )
+    add(
+        "--splits",
+        type=int,
+        metavar="K",
+        default=1,
+        help="repeat tuning and choice on different splits into training and validation part, so that the intervals "
+        "cover them",
+    )
+    add(
+        "--margin",
+        type=float,
+        metavar="M",
+        default=plans.MARGIN,
+        help="differences in test accuracy up to this size count as equal, as a fraction",
+    )
+    add(
+        "--epochs", type=int, metavar="N", help="epochs of each run, except in the coarse pass (default: the problem's)"
     )
     add("--batch-size", type=int, metavar="N", help="examples per step (default: the problem's)")
-    add("--full", action="store_true", help="36 learning rates from 1e-5 to 100 and 10 seeds (hours on a CPU)")
+    add(
+        "--full",
+        action="store_true",
+        help="36 learning rates from 1e-5 to 100 and 10 seeds for tuning (hours on a CPU)",
+    )
     add(
         "--output",
         type=Path,

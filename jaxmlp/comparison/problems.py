@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 import optax
 
 import jaxmlp
@@ -12,7 +13,7 @@ from jaxmlp._checks import check_choice
 from jaxmlp.data import Examples, split
 
 __docformat__ = "google"
-__all__ = ["INITIALIZERS", "PROBLEMS", "Problem", "ProblemData", "get", "load"]
+__all__ = ["INITIALIZERS", "PROBLEMS", "Problem", "ProblemData", "get", "load", "resplit"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,11 +41,11 @@ class Problem:
     validation_count: int
     """Examples of the training set held out to choose hyperparameters on."""
 
-    tune_epochs: int
-    """Epochs of each run while tuning."""
+    coarse_epochs: int
+    """Epochs of the coarse pass, which finds where tuning starts."""
 
     epochs: int
-    """Epochs of each final run."""
+    """Epochs of every other run, while tuning and in the race."""
 
     targets: tuple[float, ...]
     """Test accuracies; the time to each is reported."""
@@ -68,7 +69,7 @@ class Problem:
     """Limit on the norm of each unit's incoming weights; None for no limit."""
 
     keep_validation: bool = False
-    """Train the final runs on the training part alone; otherwise on the training and validation parts."""
+    """Race on the training part alone; otherwise on the training and validation parts."""
 
     def network(self) -> jaxmlp.Network:
         """Build the network."""
@@ -91,7 +92,7 @@ class ProblemData(NamedTuple):
     """Hyperparameters are chosen on it."""
 
     test: Examples
-    """Measured in the final runs; no choice is made on it."""
+    """Measured in the race; no choice is made on it."""
 
 
 def load(problem: Problem, *, data_dir: Path | None = None, mirror: str | None = None) -> ProblemData:
@@ -115,6 +116,28 @@ def load(problem: Problem, *, data_dir: Path | None = None, mirror: str | None =
     dataset = jaxmlp.datasets.load(problem.dataset, data_dir=data_dir, mirror=mirror)
     train, validation = split(*dataset.train, count=problem.validation_count, seed=0)
     return ProblemData(train, validation, dataset.test)
+
+
+def resplit(problem: Problem, data: ProblemData, number: int) -> ProblemData:
+    """Divide the training and validation parts anew.
+
+    Args:
+        problem: the task.
+        data: as load returns it, which is split 0.
+        number: of the split, >= 0; equal numbers give equal splits.
+
+    Example:
+        >>> digits = get("digits")
+        >>> data = load(digits)
+        >>> other = resplit(digits, data, 1)
+        >>> len(other.validation[1]), bool((other.validation[1] == data.validation[1]).all())
+        (287, False)
+    """
+    if number == 0:
+        return data
+    x, y = (np.concatenate(parts) for parts in zip(data.train, data.validation, strict=True))
+    train, validation = split(x, y, count=problem.validation_count, seed=number)
+    return ProblemData(train, validation, data.test)
 
 
 def get(name: str) -> Problem:
@@ -155,7 +178,7 @@ PROBLEMS: dict[str, Problem] = {
             layer_sizes=(64, 64, 10),
             batch_size=32,
             validation_count=287,
-            tune_epochs=20,
+            coarse_epochs=4,
             epochs=40,
             targets=(0.95, 0.97),
             source="scikit-learn's copy of the UCI handwritten digits; our own settings",
@@ -166,7 +189,7 @@ PROBLEMS: dict[str, Problem] = {
             layer_sizes=(784, 128, 10),
             batch_size=128,
             validation_count=10_000,
-            tune_epochs=5,
+            coarse_epochs=2,
             epochs=10,
             targets=(0.97, 0.98),
             source="the usual first MNIST network; our own settings",
@@ -177,7 +200,7 @@ PROBLEMS: dict[str, Problem] = {
             layer_sizes=(784, 128, 10),
             batch_size=128,
             validation_count=10_000,
-            tune_epochs=5,
+            coarse_epochs=2,
             epochs=10,
             targets=(0.87, 0.88),
             source="the settings of mnist on Fashion-MNIST",
@@ -188,7 +211,7 @@ PROBLEMS: dict[str, Problem] = {
             layer_sizes=(784, 1000, 500, 100, 10),
             batch_size=128,
             validation_count=10_000,
-            tune_epochs=100,
+            coarse_epochs=5,
             epochs=100,
             targets=(0.97, 0.98),
             initializer=_SMALL_NORMAL,
@@ -201,7 +224,7 @@ PROBLEMS: dict[str, Problem] = {
             layer_sizes=(784, 1000, 500, 100, 10),
             batch_size=128,
             validation_count=10_000,
-            tune_epochs=100,
+            coarse_epochs=5,
             epochs=100,
             targets=(0.88, 0.89),
             initializer=_SMALL_NORMAL,
@@ -214,7 +237,7 @@ PROBLEMS: dict[str, Problem] = {
             layer_sizes=(784, 128, 10),
             batch_size=128,
             validation_count=10_000,
-            tune_epochs=5,
+            coarse_epochs=3,
             epochs=20,
             targets=(0.97,),
             activation="sigmoid",
@@ -229,7 +252,7 @@ PROBLEMS: dict[str, Problem] = {
             layer_sizes=(784, 1024, 1024, 1024, 10),
             batch_size=100,
             validation_count=10_000,
-            tune_epochs=10,
+            coarse_epochs=3,
             epochs=50,
             targets=(0.98, 0.985),
             dropout=(0.2, 0.5, 0.5, 0.5),

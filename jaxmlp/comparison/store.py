@@ -13,7 +13,7 @@ from jaxmlp._files import writing
 from jaxmlp.comparison import record
 
 __docformat__ = "google"
-__all__ = ["UNFINISHED", "Arrays", "RunStore", "load_arrays", "save_arrays"]
+__all__ = ["UNFINISHED", "Arrays", "RunStore", "check_same", "load_arrays", "save_arrays"]
 
 Arrays = dict[str, np.ndarray]
 
@@ -67,24 +67,49 @@ class RunStore:
 
     def cached(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
         """Return the arrays kept under name; if there are none, or they cannot be read, compute and keep them."""
-        path = self.folder / f"{name}.npz"
-        arrays = load_arrays(path)
+        arrays = self.kept(name)
         if arrays is None:
             arrays = compute()
-            save_arrays(path, arrays)
+            self.keep(name, arrays)
         return arrays
+
+    def kept(self, name: str) -> Arrays | None:
+        """Return the arrays kept under name; None if there are none, or if they cannot be read."""
+        return load_arrays(self.folder / f"{name}.npz")
+
+    def keep(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+        """Keep arrays under name."""
+        save_arrays(self.folder / f"{name}.npz", arrays)
 
     def _check_same(self, plan):
         path = self.folder / "plan.json"
         if not path.exists():
             raise ValueError(f"nothing to resume: there is no unfinished run in {self.folder}; leave out --resume")
-        before = record.read(path)
-        changed = sorted(_differences(before, plan))
-        if changed:
-            raise ValueError(
-                f"the runs in {self.folder} were made with other settings ({'; '.join(changed[:5])}); repeat the "
-                "settings of the first command, or choose another --output and leave out --resume"
-            )
+        check_same(
+            record.read(path),
+            plan,
+            f"the runs in {self.folder} were made with other settings",
+            "repeat the settings of the first command, or choose another --output and leave out --resume",
+        )
+
+
+def check_same(before: Any, now: Any, what: str, remedy: str) -> None:
+    """Raise a ValueError that names the differences between two trees of plain values, if there are any.
+
+    Args:
+        before: one tree.
+        now: the other; made plain first.
+        what: the beginning of the message.
+        remedy: its end.
+
+    Example:
+        >>> check_same({"epochs": 5}, {"epochs": 6}, "the settings differ", "repeat them")
+        Traceback (most recent call last):
+        ValueError: the settings differ (epochs: 5 before, 6 now); repeat them
+    """
+    changed = sorted(_differences(before, record.plain(now)))
+    if changed:
+        raise ValueError(f"{what} ({'; '.join(changed[:5])}); {remedy}")
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

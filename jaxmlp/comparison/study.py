@@ -1,9 +1,11 @@
-"""The training runs of a comparison: its two phases, and sweeps in pieces that are kept as soon as they are done."""
+"""The training runs of a comparison: its three phases, as jobs that are kept as soon as they are done.
 
-import dataclasses
+What the runs of a phase report is a table: arrays whose first axis is the run, with the columns split, seed and one for
+each hyperparameter.
+"""
+
 import functools
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,32 +13,30 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxmlp
-from jaxmlp.comparison import speed
-from jaxmlp.comparison.problems import Problem, ProblemData
-from jaxmlp.comparison.store import Arrays, RunStore
+from jaxmlp.comparison import speed, timing
+from jaxmlp.comparison.measures import Early, OfRows, PackedRight, early_steps
+from jaxmlp.comparison.problems import Problem, ProblemData, resplit
+from jaxmlp.comparison.schedule import Job
+from jaxmlp.comparison.store import Arrays
+from jaxmlp.comparison.tuning import Point
 from jaxmlp.data import Examples
 
 __docformat__ = "google"
-__all__ = ["Phase", "Study", "phases"]
+__all__ = ["COARSE", "FULL", "RACE", "Phase", "Study", "join"]
 
-_FIRST_TUNING_SEED, _FIRST_FRESH_SEED = 0, 1000  # far apart, so that the phases never share a seed
+COARSE, FULL, RACE = "coarse", "full", "race"
 
-# A piece is what a kill loses at most: about this much work, but no more runs than keep all cores busy, and no fewer
-# than run side by side.
-_PIECE_OPERATIONS, _MOST_RUNS, _FEWEST_RUNS = 5e12, 9, 2
+# A job is what a kill loses on each core: about this much work, unless one run is more.
+_JOB_OPERATIONS, _MOST_RUNS = 3e11, 9
+# What is timed is long enough for a clock.
+_TIMED_OPERATIONS, _MOST_TIMED_EPOCHS = 1e9, 5
 
 
 class Phase(NamedTuple):
-    """What the runs of one phase, tuning or the final runs, have in common."""
+    """What the runs of one phase have in common."""
 
     name: str
-    """"tuning" or "final", part of the name under which a piece is kept."""
-
-    activity: str
-    """What a progress bar shows, with {optimizer} in it."""
-
-    seeds: list[int]
-    """One run of each learning rate for each seed."""
+    """COARSE, FULL (both tuning) or RACE."""
 
     epochs: int
     """Epochs of each run."""
@@ -50,208 +50,239 @@ class Phase(NamedTuple):
     metrics: Mapping[str, Any]
     """Name -> fn(params, x, y), of the measured examples."""
 
+    step_metrics: Mapping[str, Any]
+    """Name -> fn(step), measured within epochs."""
+
     loss_name: str | None
     """Name of the loss over all measured examples; None to leave it out."""
 
 
-def phases(problem: Problem, data: ProblemData, tune_seeds: int, seeds: int) -> tuple[Phase, Phase]:
-    """Divide the data between tuning, measured on the validation part, and the final runs, measured on the test part.
-
-    Args:
-        problem: the task; says whether the final runs train on the validation part as well.
-        data: its three parts.
-        tune_seeds: runs of each learning rate while tuning.
-        seeds: final runs of each choice.
-
-    Returns:
-        (tuning, final).
-
-    Example:
-        >>> from jaxmlp.comparison import problems
-        >>> digits = problems.get("digits")
-        >>> tuning, final = phases(digits, problems.load(digits), tune_seeds=3, seeds=5)
-        >>> tuning.seeds, final.seeds
-        ([0, 1, 2], [1000, 1001, 1002, 1003, 1004])
-        >>> len(tuning.train[0]), len(final.train[0])
-        (1150, 1437)
-    """
-    apply = problem.network().apply
-    accuracy, loss_fn = jaxmlp.accuracy(apply), jaxmlp.objective(apply)
-    # On the device once, not once for each of hundreds of runs.
-    train, validation = jax.device_put((data.train, data.validation))
-    tuning = Phase(
-        name="tuning",
-        activity="tuning {optimizer}",
-        seeds=list(range(_FIRST_TUNING_SEED, _FIRST_TUNING_SEED + tune_seeds)),
-        epochs=problem.tune_epochs,
-        train=train,
-        measured=validation,
-        metrics={"validation_accuracy": accuracy},
-        loss_name="validation_loss",
-    )
-    if problem.keep_validation:
-        measured = _joined(data.validation, data.test)
-        first, last = len(data.validation[0]), len(measured[0])
-        metrics = {
-            "validation_accuracy": _OfRows(accuracy, 0, first),
-            "test_accuracy": _OfRows(accuracy, first, last),
-            "test_loss": _OfRows(loss_fn, first, last),
-        }
-    else:
-        train, measured = jax.device_put(_joined(data.train, data.validation)), data.test
-        metrics = {"test_accuracy": accuracy, "test_loss": loss_fn}
-    final = Phase(
-        name="final",
-        activity="{optimizer} on fresh seeds",
-        seeds=list(range(_FIRST_FRESH_SEED, _FIRST_FRESH_SEED + seeds)),
-        epochs=problem.epochs,
-        train=train,
-        measured=jax.device_put(measured),
-        metrics=metrics,
-        loss_name=None,
-    )
-    return tuning, final
-
-
 class Study:
-    """Train the optimizers of one problem, taking from a store what it already holds.
+    """The training runs on one problem.
 
     Example:
-        >>> import pathlib, tempfile
         >>> from jaxmlp.comparison import problems
-        >>> digits = dataclasses.replace(problems.get("digits"), tune_epochs=1)
-        >>> store = RunStore(pathlib.Path(tempfile.mkdtemp()) / "runs", {}, resume=False)
-        >>> tuning, _ = phases(digits, problems.load(digits), tune_seeds=2, seeds=1)
-        >>> history, _ = Study(digits, store, lambda what, runs: None).train(tuning, "sgd", [0.1, 1.0])
-        >>> history["validation_accuracy"].shape
-        (2, 2, 1)
+        >>> digits = dataclasses.replace(problems.get("digits"), coarse_epochs=1)
+        >>> study = Study(digits, problems.load(digits))
+        >>> jobs = study.jobs(COARSE, "sgd", 0, [({"learning_rate": rate}, 0) for rate in (0.1, 1.0)])
+        >>> table = join([job.compute() | job.columns for job in jobs])
+        >>> table["learning_rate"], table["validation_accuracy"].shape
+        (array([0.1, 1. ]), (2, 1))
     """
 
-    def __init__(self, problem: Problem, store: RunStore, on_run: Callable[[str, int], None]):
+    def __init__(self, problem: Problem, data: ProblemData):
         """Prepare to train.
 
         Args:
             problem: the task.
-            store: where finished pieces are kept.
-            on_run: called as on_run(what is being done, runs done since the last call).
+            data: its three parts; other splits of the first two are derived from them.
         """
-        self.problem, self.store, self.on_run = problem, store, on_run
+        self.problem, self.data = problem, data
         self.network = problem.network()
-        self.loss_fn = jaxmlp.objective(self.network.apply)
+        self.loss_fn, self.accuracy = jaxmlp.objective(self.network.apply), jaxmlp.accuracy(self.network.apply)
+        self._phases: dict[tuple[str, int], Phase] = {}
 
-    def train(self, phase: Phase, optimizer: str, rates: Sequence[float]) -> tuple[Arrays, float]:
-        """Train with every learning rate and every seed of a phase.
+    def phase(self, name: str, split: int) -> Phase:
+        """Return what the runs of a phase have in common on one split of the training data."""
+        shared = name == RACE and not self.problem.keep_validation  # the same examples, however they are split
+        split = 0 if shared else split
+        if (name, split) not in self._phases:
+            # One split at a time is on the device.
+            self._phases = {k: p for k, p in self._phases.items() if k[1] == split or k == (RACE, 0)}
+            made = [self._race(split)] if name == RACE else self._tuning(split)
+            self._phases |= {(phase.name, split): phase for phase in made}
+        return self._phases[name, split]
+
+    def jobs(self, phase: str, candidate: str, split: int, runs: Sequence[tuple[Point, int]]) -> list[Job]:
+        """Divide runs into jobs.
 
         Args:
-            phase: data, seeds, epochs and metrics.
-            optimizer: a name in jaxmlp.optimizers.OPTIMIZERS.
-            rates: learning rates, per step.
+            phase: COARSE, FULL or RACE.
+            candidate: name of an optimizer.
+            split: number of the split.
+            runs: the hyperparameters and the seed of each.
+        """
+        common = self.phase(phase, split)
+        most = self._runs_of_a_job(common)
+        found = []
+        for points, seeds in _rectangles(runs):
+            many = max(1, most // len(seeds))
+            for some in _batched(points, many):
+                for few in _batched(seeds, most):
+                    found.append(self._job(common, candidate, split, some, few))
+        return found
+
+    def early_epochs(self) -> np.ndarray:
+        """Return after how many epochs, with fractions, each early measurement of the race is taken."""
+        phase = self.phase(RACE, 0)
+        steps = self.steps_per_epoch(phase)
+        inside = [epoch + at / steps for epoch in range(_early_of(phase)) for at in (*early_steps(steps), steps)]
+        return np.asarray(inside)
+
+    def steps_per_epoch(self, phase: Phase) -> int:
+        """Return the number of steps in an epoch, the last of them on a partial batch if need be."""
+        return -(-len(phase.train[0]) // self.problem.batch_size)
+
+    def seconds_per_epoch(self, points: Mapping[str, Point], seed: int) -> dict[str, list[float]]:
+        """Time the candidates at their choices, in turns, without compiling and without metrics.
+
+        Args:
+            points: candidate -> its choice.
+            seed: of the runs.
 
         Returns:
-            The history as arrays (rates, seeds) or (rates, seeds, epochs), and the seconds it took.
+            Candidate -> seconds of an epoch, one for each turn.
         """
-        points, keys = self._piece_size(phase, len(rates))
-        rows, seconds = [], 0.0
-        for first in range(0, len(rates), points):
-            row = []
-            for start in range(0, len(phase.seeds), keys):
-                piece = (rates[first : first + points], phase.seeds[start : start + keys])
-                name = f"{self.problem.name}-{optimizer}-{phase.name}-{first:03d}-{start:03d}"
-                history = self._piece(name, phase, optimizer, *piece)
-                seconds += float(history.pop("seconds"))
-                row.append(history)
-            rows.append({name: np.concatenate([part[name] for part in row], axis=1) for name in row[0]})
-        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}, seconds
-
-    def seconds_alone(self, phase: Phase, optimizer: str, learning_rate: float) -> float:
-        """Time one run by itself, without compilation and without metrics: the median of three, in seconds."""
-
-        def measure():
-            rule = self.problem.factory(optimizer)(learning_rate)
-            init_key, fit_key = jax.random.split(jax.random.key(phase.seeds[0]))
-            params = self.network.init(init_key)
-            # Every epoch is the same work, so that a few stand for all.
-            epochs = min(phase.epochs, 5)
-            fit = functools.partial(jaxmlp.fit, self.loss_fn, params, rule, phase.train, key=fit_key)
-
-            def train():
-                start = time.perf_counter()
-                jax.block_until_ready(fit(epochs=epochs, batch_size=self.problem.batch_size))
-                return time.perf_counter() - start
-
-            train()
-            return {"seconds": np.asarray(np.median([train() for _ in range(3)]) * phase.epochs / epochs)}
-
-        return float(self.store.cached(f"{self.problem.name}-{optimizer}-seconds", measure)["seconds"])
-
-    def _piece_size(self, phase, points):
-        """Points and seeds of a piece: several points with all their seeds, or some seeds of one point."""
-        seeds = len(phase.seeds)
-        if jax.default_backend() != "cpu":
-            return points, seeds  # sweep vectorises them, in pieces that fit the memory
-        products = speed.products_per_example(self.problem.layer_sizes, training=True)
-        operations = phase.epochs * len(phase.train[0]) * products
-        runs = int(np.clip(_PIECE_OPERATIONS // operations, _FEWEST_RUNS, _MOST_RUNS))
-        return (max(1, runs // seeds), seeds) if runs >= seeds else (1, runs)
-
-    def _piece(self, name, phase, optimizer, rates, seeds):
-        """The history of some learning rates and seeds, with the seconds it took."""
-        activity = f"{self.problem.name}: {phase.activity.format(optimizer=optimizer)}"
-        report = _Report(self.on_run, activity)
-
-        def train():
-            start = time.perf_counter()
-            results = jaxmlp.sweep(
+        phase = self.phase(RACE, 0)
+        operations = len(phase.train[0]) * speed.products_per_example(self.problem.layer_sizes, training=True)
+        epochs = int(np.clip(_TIMED_OPERATIONS // operations, 1, min(_MOST_TIMED_EPOCHS, phase.epochs)))
+        init_key, fit_key = jax.random.split(jax.random.key(seed))
+        params = self.network.init(init_key)
+        runs = {
+            candidate: functools.partial(
+                jaxmlp.fit,
                 self.loss_fn,
-                self.network.init,
-                self.problem.factory(optimizer),
-                {"learning_rate": list(rates)},
+                params,
+                self.problem.factory(candidate)(**point),
                 phase.train,
-                keys=jax.vmap(jax.random.key)(jnp.asarray(seeds)),
-                epochs=phase.epochs,
+                key=fit_key,
+                epochs=epochs,
                 batch_size=self.problem.batch_size,
-                validation=phase.measured,
-                metrics=phase.metrics,
-                history_only=True,
-                on_run=lambda done, total: report.up_to(done),
             )
-            return _arrays(results.history, phase) | {"seconds": np.asarray(time.perf_counter() - start)}
+            for candidate, point in points.items()
+        }
+        return {name: [s / epochs for s in seconds] for name, seconds in timing.in_turns(runs).items()}
 
-        report.up_to(0)
-        history = self.store.cached(name, train)
-        report.up_to(len(rates) * len(seeds))  # all of them at once where they were kept
-        return history
+    def operations(self, phase: Phase, runs: int) -> float:
+        """Count the floating-point operations of the matrix products of some runs, measurements included."""
+        measurements = phase.epochs * len(phase.measured[0])
+        if phase.step_metrics:
+            measurements += _early_of(phase) * len(early_steps(self.steps_per_epoch(phase))) * len(phase.measured[0])
+        trained = phase.epochs * len(phase.train[0])
+        sizes = self.problem.layer_sizes
+        return runs * (
+            trained * speed.products_per_example(sizes, training=True)
+            + measurements * speed.products_per_example(sizes, training=False)
+        )
+
+    def _tuning(self, split):
+        data = resplit(self.problem, self.data, split)
+        train, validation = jax.device_put((data.train, data.validation))
+        for name, epochs in ((COARSE, self.problem.coarse_epochs), (FULL, self.problem.epochs)):
+            metrics = {"validation_accuracy": self.accuracy}
+            yield Phase(name, epochs, train, validation, metrics, {}, "validation_loss")
+
+    def _race(self, split):
+        test = {"test_accuracy": self.accuracy, "test_loss": self.loss_fn, "right": PackedRight(self.accuracy)}
+        if self.problem.keep_validation:
+            data = resplit(self.problem, self.data, split)
+            train, validation = jax.device_put((data.train, data.validation))
+            measured = _joined(data.validation, data.test)
+            first, last = len(data.validation[0]), len(measured[0])
+            metrics = {name: OfRows(metric, first, last) for name, metric in test.items()}
+            metrics["validation_accuracy"] = OfRows(self.accuracy, 0, first)
+            early = {"early_validation_accuracy": validation, "early_test_accuracy": data.test}
+        else:
+            train, measured, metrics = (
+                jax.device_put(_joined(self.data.train, self.data.validation)),
+                self.data.test,
+                test,
+            )
+            early = {"early_test_accuracy": self.data.test}
+        steps, epochs = -(-len(train[0]) // self.problem.batch_size), self.problem.epochs
+        at = tuple(epoch * steps + step for epoch in range(min(_EARLY, epochs)) for step in early_steps(steps))
+        step_metrics = {name: Early(*jax.device_put(part), self.accuracy, at) for name, part in early.items() if at}
+        return Phase(RACE, epochs, train, jax.device_put(measured), metrics, step_metrics, None)
+
+    def _runs_of_a_job(self, phase):
+        if jax.default_backend() != "cpu":
+            return 2**31  # sweep vectorises them, in pieces that fit the memory
+        return int(np.clip(_JOB_OPERATIONS // self.operations(phase, 1), 1, _MOST_RUNS))
+
+    def _job(self, phase, candidate, split, points, seeds):
+        runs = [(point, seed) for point in points for seed in seeds]
+        columns = {
+            "split": np.full(len(runs), split),
+            "seed": np.array([seed for _, seed in runs]),
+            **{name: np.array([float(point[name]) for point, _ in runs]) for name in points[0]},
+        }
+        first = "-".join(f"{value:g}" for value in points[0].values())
+        name = f"{self.problem.name}-{candidate}-{phase.name}-{split}-{seeds[0]}-{first}"
+        compute = functools.partial(self._train, phase, candidate, points, seeds)
+        return Job(name, (candidate, phase.name), len(runs), columns, compute)
+
+    def _train(self, phase, candidate, points, seeds):
+        results = jaxmlp.sweep(
+            self.loss_fn,
+            self.network.init,
+            self.problem.factory(candidate),
+            {name: [point[name] for point in points] for name in points[0]},
+            phase.train,
+            keys=jax.vmap(jax.random.key)(jnp.asarray(seeds)),
+            epochs=phase.epochs,
+            batch_size=self.problem.batch_size,
+            validation=phase.measured,
+            metrics=phase.metrics,
+            step_metrics=phase.step_metrics,
+            history_only=True,
+            # The jobs run side by side already.
+            runs_at_once=1 if jax.default_backend() == "cpu" else None,
+        )
+        return self._table(phase, results.history)
+
+    def _table(self, phase, history):
+        """The history as a table, one row for each run."""
+        found = {"train_loss": history.train_loss, "first_nonfinite_step": history.first_nonfinite_step}
+        if phase.loss_name is not None:
+            found[phase.loss_name] = history.validation_loss
+        table = {name: np.asarray(values) for name, values in (found | history.metrics).items()}
+        table = {name: values.reshape(-1, *values.shape[2:]) for name, values in table.items()}
+        if "right" in table:
+            table["right"] = table["right"][:, -1]  # at the end
+        if phase.name == RACE:
+            inside = list(early_steps(self.steps_per_epoch(phase)))
+            for name in ("test_accuracy", "validation_accuracy"):
+                if name in table:
+                    ends = table[name][:, : _early_of(phase), None]
+                    if inside:
+                        early = np.asarray(history.step_metrics[f"early_{name}"])
+                        early = early.reshape(-1, *early.shape[2:])[:, : _early_of(phase), inside]
+                        ends = np.concatenate([early, ends], axis=2)
+                    table[f"early_{name}"] = ends.reshape(len(ends), -1)
+        return table
 
 
-class _Report:
-    """Turns the number of runs done in a piece into the number done since the last call."""
+def join(tables: Sequence[Arrays]) -> Arrays:
+    """Put tables with equal columns one below the other.
 
-    def __init__(self, on_run, activity):
-        self.on_run, self.activity, self.reported = on_run, activity, 0
+    Example:
+        >>> join([{"seed": np.array([0, 1])}, {"seed": np.array([2])}])
+        {'seed': array([0, 1, 2])}
+    """
+    return {name: np.concatenate([table[name] for table in tables]) for name in tables[0]}
 
-    def up_to(self, done):
-        self.on_run(self.activity, done - self.reported)
-        self.reported = done
+
+_EARLY = 3  # epochs in which the test set is measured more than once
 
 
-@dataclasses.dataclass(frozen=True)
-class _OfRows:
-    """A metric of some rows of the measured examples."""
-
-    metric: Any
-    start: int
-    stop: int
-
-    def __call__(self, params, x, y):
-        return self.metric(params, x[self.start : self.stop], y[self.start : self.stop])
+def _early_of(phase):
+    return min(_EARLY, phase.epochs)
 
 
 def _joined(first, second):
     return tuple(np.concatenate(parts) for parts in zip(first, second, strict=True))
 
 
-def _arrays(history, phase):
-    arrays = {"train_loss": history.train_loss, "first_nonfinite_step": history.first_nonfinite_step}
-    if phase.loss_name is not None:
-        arrays[phase.loss_name] = history.validation_loss
-    return {name: np.asarray(values) for name, values in (arrays | history.metrics).items()}
+def _rectangles(runs):
+    """Runs as (points, seeds) whose products they are; points with the same seeds go together."""
+    seeds_of: dict[tuple[tuple[str, float], ...], list[int]] = {}
+    for point, seed in runs:
+        seeds_of.setdefault(tuple(point.items()), []).append(seed)
+    points_of: dict[tuple[int, ...], list[Point]] = {}
+    for point, seeds in seeds_of.items():
+        points_of.setdefault(tuple(seeds), []).append(dict(point))
+    return [(points, list(seeds)) for seeds, points in points_of.items()]
+
+
+def _batched(values, size):
+    return [values[start : start + size] for start in range(0, len(values), size)]

@@ -206,6 +206,7 @@ def _epoch(task, state, train, batch_size):
     n = _length(train)
     steps, remainder = divmod(n, batch_size)
     order = jax.random.permutation(order_key, n)
+    first_step = state.epoch * (steps + bool(remainder))
 
     def step(carry, rows_and_index):
         params, opt_state = carry
@@ -228,7 +229,8 @@ def _epoch(task, state, train, batch_size):
         if isinstance(task.optimizer, optax.GradientTransformationExtraArgs):
             extra_args = _extra_args(task.optimizer.update, step_loss, loss, grads)
         updates, opt_state = task.optimizer.update(grads, opt_state, params, **extra_args)
-        measured = {name: metric(Step(loss, params, grads, updates)) for name, metric in task.step_metrics.items()}
+        seen = Step(loss, params, grads, updates, first_step + index)
+        measured = {name: metric(seen) for name, metric in task.step_metrics.items()}
         return (apply_updates(params, updates), opt_state), (loss, measured)
 
     batches = order[: steps * batch_size].reshape(steps, batch_size)

@@ -44,6 +44,8 @@ class Step(NamedTuple):
     """The gradient of the loss, like params."""
     updates: PyTree
     """What the optimizer adds to params, like params."""
+    index: jax.Array | int = 0
+    """int32 scalar, the steps taken before this one, counted from 0 at epoch 0."""
 
 
 class History(NamedTuple):

@@ -1,0 +1,225 @@
+"""The record's entry of one problem, made from what was trained, and what was trained, read back from the record."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxmlp.comparison import race, record, speed, statistics
+from jaxmlp.comparison.plans import Plan
+from jaxmlp.comparison.problems import ProblemData
+from jaxmlp.comparison.store import Arrays, RunStore
+from jaxmlp.comparison.study import COARSE, FULL, RACE, Study
+from jaxmlp.comparison.tuning import Choice, Score
+
+__docformat__ = "google"
+__all__ = ["Finished", "describe_problem", "read_finished", "scores_of"]
+
+
+class Finished(NamedTuple):
+    """What was trained on one problem, and every choice and verdict so far."""
+
+    tables: dict[str, dict[str, Arrays]]
+    """Candidate -> phase -> what its runs reported, one row for each; those of the race in the order of the seeds."""
+
+    choices: dict[str, list[Choice]]
+    """Candidate -> what was chosen on each split."""
+
+    looks: list[race.Look]
+    """At the race, so far."""
+
+    added: int
+    """How many of the looks were not planned, but added to a finished race."""
+
+    pairs: list[dict[str, Any]]
+    """As race.update returns them."""
+
+    timing: dict[str, np.ndarray]
+    """Candidate -> seconds of an epoch, one for each turn; and "seconds", those of timing itself."""
+
+
+def describe_problem(
+    plan: Plan, data: ProblemData, store: RunStore, study: Study, finished: Finished
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Write down one problem.
+
+    Args:
+        plan: what was run.
+        data: the three parts of the problem's data.
+        store: keeps the machine's speed.
+        study: that trained.
+        finished: what it trained.
+
+    Returns:
+        (record, curves), as protocol.execute returns them.
+    """
+    problem, tables = plan.problem, finished.tables
+    chance = {"validation": statistics.chance_level(data.validation[1]), "test": statistics.chance_level(data.test[1])}
+    steps, early = study.steps_per_epoch(study.phase(RACE, 0)), study.early_epochs()
+    described = plan.describe()
+    full_seeds = list(range(plan.tuning_seeds))
+    coarse_seeds = full_seeds[:1] if any(COARSE in found for found in tables.values()) else []
+    last = finished.looks[-1]
+    runs = {
+        name: race.runs_of(found[RACE], last.seeds, plan.splits, len(data.test[0])) for name, found in tables.items()
+    }
+    entry = {
+        "problem": described.pop("problem"),
+        "plan": described,
+        "examples": {name: len(part[0]) for name, part in zip(data._fields, data, strict=True)},
+        "steps_per_epoch": steps,
+        "confidence": race.CONFIDENCE,
+        "margin": plan.margin,
+        "chance": chance,
+        "tuning": {
+            "coarse": {"seeds": coarse_seeds, "epochs": problem.coarse_epochs},
+            "full": {"seeds": full_seeds, "epochs": problem.epochs},
+        },
+        "race": {
+            "epochs": problem.epochs,
+            "looks": [look._asdict() for look in finished.looks],
+            "added_looks": finished.added,
+        },
+        "splits": plan.splits,
+        "candidates": {name: _candidate(plan, name, finished, chance, early) for name in tables},
+        "pairs": finished.pairs,
+        "power": race.power(runs, finished.pairs, last.error),
+        "effort": _effort(plan, finished),
+        "throughput": _throughput(plan, store, study, finished),
+    }
+    curves = {
+        f"{name}/{phase}/{column}": values
+        for name, found in tables.items()
+        for phase, table in found.items()
+        for column, values in table.items()
+    }
+    return record.plain(entry), curves | {"early_epochs": early}
+
+
+def read_finished(entry: Mapping[str, Any], curves: Mapping[str, np.ndarray]) -> Finished:
+    """Read back what was trained on one problem.
+
+    Args:
+        entry: of the problem, in the record.
+        curves: "candidate/phase/column" -> array.
+    """
+    tables: dict[str, dict[str, Arrays]] = {name: {} for name in entry["candidates"]}
+    for path, values in curves.items():
+        if path.count("/") == 2:
+            name, phase, column = path.split("/")
+            tables[name].setdefault(phase, {})[column] = values
+    choices = {
+        name: [
+            Choice({k: v for k, v in choice.items() if k != "at_edge"}, choice["at_edge"]) for choice in c["choices"]
+        ]
+        for name, c in entry["candidates"].items()
+    }
+    looks = [race.Look(look["seeds"], look["error"]) for look in entry["race"]["looks"]]
+    timing = {name: np.array(c["timing"]["seconds_per_epoch"]) for name, c in entry["candidates"].items()}
+    timing["seconds"] = np.array(entry["effort"]["seconds_timing"])
+    return Finished(tables, choices, looks, entry["race"]["added_looks"], list(entry["pairs"]), timing)
+
+
+def scores_of(table: Arrays) -> Iterator[tuple[float, int, Score]]:
+    """Yield learning rate, seed and score of each run of a tuning phase; a run with a non-finite loss scores worst."""
+    ends = zip(table["validation_accuracy"][:, -1], table["validation_loss"][:, -1], _broken(table), strict=True)
+    for rate, seed, (accuracy, loss, broken) in zip(table["learning_rate"], table["seed"], ends, strict=True):
+        yield float(rate), int(seed), Score(0.0, np.inf) if broken else Score(float(accuracy), float(loss))
+
+
+def _broken(table):
+    """Which runs had a non-finite loss, while training or at the end."""
+    lost = ~np.isfinite(table["train_loss"][:, -1])
+    for name in ("validation_loss", "test_loss"):
+        if name in table:
+            lost |= ~np.isfinite(table[name][:, -1])
+    return lost | (table["first_nonfinite_step"] >= 0)
+
+
+def _candidate(plan, name, finished, chance, early):
+    tables = finished.tables[name]
+    tuned = [(phase, tables[phase]) for phase in (COARSE, FULL) if phase in tables]
+    tried = sorted({float(rate) for _, table in tuned for rate in table["learning_rate"]})
+    lengths = {COARSE: plan.problem.coarse_epochs, FULL: plan.problem.epochs}
+    rows = [row for phase, table in tuned for row in _tuning_rows(table, lengths[phase], chance["validation"])]
+    table = tables[RACE]
+    ends = {
+        key: table[key][:, -1]
+        for key in ("test_accuracy", "test_loss", "train_loss", "validation_accuracy")
+        if key in table
+    }
+    failed = _broken(table) | (ends["test_accuracy"] <= chance["test"])
+    columns = {key: table[key] for key in ("split", "first_nonfinite_step")}
+    return {
+        "learning_rates": tried,
+        "widened": len(set(tried) - set(plan.grids[name])),
+        "choices": [dict(choice.point) | {"at_edge": choice.at_edge} for choice in finished.choices[name]],
+        "tuning": rows,
+        "race": {"seeds": table["seed"], **columns, **ends, "failed": failed},
+        "timing": {"seconds_per_epoch": finished.timing[name]},
+        "to_target": _to_targets(plan.problem, table, early),
+    }
+
+
+def _tuning_rows(table, epochs, chance):
+    accuracy, loss = table["validation_accuracy"][:, -1], table["validation_loss"][:, -1]
+    failed = _broken(table) | (accuracy <= chance)
+    for i in range(len(failed)):
+        yield {
+            "split": table["split"][i],
+            "learning_rate": table["learning_rate"][i],
+            "seed": table["seed"][i],
+            "epochs": epochs,
+            "validation_accuracy": accuracy[i],
+            "validation_loss": loss[i],
+            "first_nonfinite_step": table["first_nonfinite_step"][i],
+            "failed": failed[i],
+        }
+
+
+def _to_targets(problem, table, early):
+    """The epochs, with fractions, that each run needs to reach each target, None for never.
+
+    On the validation part too where that is measured.
+    """
+    dense = round(early[-1])
+    times = [*early, *range(dense + 1, problem.epochs + 1)]
+    measured = ["test_accuracy"] + ["validation_accuracy"] * problem.keep_validation
+    both = [np.concatenate([table[f"early_{name}"], table[name][:, dense:]], axis=1) for name in measured]
+    found = {}
+    for target in problem.targets:
+        reached = [statistics.first_reaching(curve, target) for curve in np.minimum.reduce(both)]
+        found[f"{100 * target:g} %"] = {"epochs": [None if r is None else float(times[r - 1]) for r in reached]}
+    return found
+
+
+def _effort(plan, finished):
+    epochs = {COARSE: plan.problem.coarse_epochs, FULL: plan.problem.epochs, RACE: plan.problem.epochs}
+    trained, seconds = {}, {}
+    for phase, each in epochs.items():
+        found = [tables[phase]["seconds"] for tables in finished.tables.values() if phase in tables]
+        trained[phase] = each * sum(map(len, found))
+        seconds[phase] = float(sum(values.sum() for values in found))
+    return {
+        "epochs_trained": sum(trained.values()),
+        **trained,
+        "seconds_tuning": seconds[COARSE] + seconds[FULL],
+        "seconds_race": seconds[RACE],
+        "seconds_timing": finished.timing["seconds"],
+    }
+
+
+def _throughput(plan, store, study, finished):
+    """Operations per second of the sweeps' matrix products, compilation included, and of the machine's own."""
+    problem = plan.problem
+    if jax.default_backend() != "cpu" or problem.layer_sizes[0] * problem.batch_size <= 50_000:
+        return None  # a smaller network does not spend its time on matrix products, and their rate would mean nothing
+    operations = seconds = 0.0
+    for tables in finished.tables.values():
+        for phase, table in tables.items():
+            operations += study.operations(study.phase(phase, 0), len(table["seed"]))
+            seconds += table["seconds"].sum()
+    # Measured once, beside the runs; a resumed run keeps the figure.
+    machine = store.cached(f"{problem.name}-machine", lambda: {"rate": np.asarray(speed.machine_rate())})
+    return {"sweep": operations / seconds, "machine": machine["rate"]}

@@ -1,0 +1,170 @@
+"""What decides the numbers of a comparison, with defaults for everything that is left open."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxmlp._checks import check_choice, check_count, in_range
+from jaxmlp.comparison.problems import Problem
+from jaxmlp.optimizers import OPTIMIZERS
+
+__docformat__ = "google"
+__all__ = ["DEFAULT_OPTIMIZERS", "FIRST_SEED", "MARGIN", "Plan", "make_plan"]
+
+DEFAULT_OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
+"""What is compared unless the caller says otherwise."""
+
+FIRST_SEED = 1000
+"""Where fresh seeds begin by default, far from those of tuning, which begin at 0."""
+
+MARGIN = 0.002
+"""Differences in test accuracy up to this size count as equal by default."""
+
+
+# Nine half-decades each. Rules whose step is proportional to the gradient and rules whose step has unit size need
+# rates of different scales; fair is an equal number of tries. Four digits read the same in the table, in the record
+# and on the command line.
+def _log_grid(low, high, count):
+    return [float(f"{rate:.4g}") for rate in np.logspace(low, high, count)]
+
+
+_PROPORTIONAL, _UNIT = _log_grid(-3, 1, 9), _log_grid(-5, -1, 9)
+_GRIDS: dict[str, list[float]] = dict.fromkeys(("rmsprop", "adam", "amsgrad"), _UNIT)  # all others: _PROPORTIONAL
+_FULL_GRID = _log_grid(-5, 2, 36)  # as in DeepOBS (2019)
+_WIDEN = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Everything that decides the numbers of one comparison.
+
+    Example:
+        >>> from jaxmlp.comparison import problems
+        >>> plan = make_plan(problems.get("digits"), ["sgd", "adam"])
+        >>> plan.runs  # of each: nine in the coarse pass, nine at full length or a few more, ten in the race
+        56
+    """
+
+    problem: Problem
+    """The task, with the number of epochs and the batch size that are used."""
+
+    grids: Mapping[str, tuple[float, ...]]
+    """Candidate -> learning rates, ascending."""
+
+    widen: int
+    """Learning rates that tuning may add on each side of a grid whose optimum lies at its edge."""
+
+    tuning_seeds: int
+    """Runs at full length of each choice and its neighbours while tuning, on each split."""
+
+    seeds: int
+    """Runs of each choice in the race, at its first look; on all splits together."""
+
+    first_seed: int
+    """Of the race."""
+
+    splits: int
+    """How often the training set is divided, and tuning and choice are repeated."""
+
+    max_seeds: int | None
+    """Runs of each choice at the last look of a race that goes on until every pair has a verdict; None for one look."""
+
+    margin: float | None
+    """Differences in test accuracy up to this size count as equal."""
+
+    @property
+    def runs(self) -> int:
+        """The number of runs, estimated: a search may need more."""
+        coarse = [len(grid) if len(grid) > 3 else 0 for grid in self.grids.values()]
+        full = [min(len(grid) + 2 * self.widen, 3) * self.tuning_seeds for grid in self.grids.values()]
+        return self.splits * (sum(coarse) + sum(full)) + len(self.grids) * self.seeds
+
+    def describe(self) -> dict[str, Any]:
+        """Return the plan as plain values; equal plans give equal numbers on the same machine and versions."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return values | {"problem": dataclasses.asdict(self.problem), "grids": dict(self.grids)}
+
+
+def make_plan(
+    problem: Problem,
+    optimizers: Sequence[str] = DEFAULT_OPTIMIZERS,
+    *,
+    learning_rates: Sequence[float] | None = None,
+    seeds: int | None = None,
+    first_seed: int = FIRST_SEED,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    full: bool = False,
+    splits: int = 1,
+    tuning_seeds: int | None = None,
+    decide: bool = False,
+    max_seeds: int | None = None,
+    margin: float | None = MARGIN,
+) -> Plan:
+    """Build a plan, with defaults for everything that is left out.
+
+    Args:
+        problem: the task; epochs and batch_size replace its own.
+        optimizers: names in jaxmlp.optimizers.OPTIMIZERS.
+        learning_rates: one grid for all optimizers, per step, > 0, which is not widened. Default: nine half-decades
+            that depend on the rule, widened by up to four on each side where the optimum lies at the edge.
+        seeds: fresh seeds of each choice, >= 1, rounded up to a multiple of splits. Default: 10.
+        first_seed: the fresh seeds are first_seed, first_seed + 1, ...; none may be a seed of tuning.
+        epochs: epochs of each run in the race, and while tuning after the coarse pass, >= 1.
+        batch_size: examples per step, >= 1.
+        full: 36 learning rates from 1e-5 to 1e2 and 10 seeds for tuning, as in DeepOBS.
+        splits: tuning and choice are repeated on so many splits into training and validation part, with other seeds.
+        tuning_seeds: seeds of each choice and its neighbours while tuning, >= 1. Default: 3, with full 10.
+        decide: add seeds in batches of `seeds` until every pair has a verdict.
+        max_seeds: with decide, the most seeds of each choice. Default: 4 times seeds.
+        margin: differences in test accuracy up to this size count as equal, > 0, as a fraction; None: none do.
+
+    Raises:
+        ValueError: a name is unknown, or a number is out of range.
+
+    Example:
+        >>> from jaxmlp.comparison import problems
+        >>> make_plan(problems.get("digits"), ["sgd"], learning_rates=[1.0, 0.1], epochs=3).grids
+        {'sgd': (0.1, 1.0)}
+    """
+    if len(set(optimizers)) != len(optimizers) or not optimizers:
+        raise ValueError(f"optimizers must be different names, at least one, got {list(optimizers)}")
+    for name in optimizers:
+        check_choice("optimizer", name, OPTIMIZERS)
+    seeds, tuning_seeds = seeds if seeds is not None else 10, tuning_seeds or (10 if full else 3)
+    counts = {"seeds": seeds, "epochs": epochs, "batch_size": batch_size, "splits": splits}
+    for name, count in counts.items():
+        if count is not None:
+            check_count(name, count)
+    if margin is not None:
+        in_range("margin", margin, 0, open_low=True)
+    if learning_rates is not None:
+        in_range("learning_rates", learning_rates, 0, open_low=True)
+        if len(set(learning_rates)) != len(learning_rates) or not len(learning_rates):
+            raise ValueError(f"learning_rates must be different, at least one, got {list(learning_rates)}")
+    if first_seed < splits * tuning_seeds:
+        raise ValueError(
+            f"first_seed must be at least {splits * tuning_seeds}, since the seeds before it are those of tuning; got "
+            f"{first_seed}"
+        )
+    seeds = -(-seeds // splits) * splits
+    if max_seeds is not None and not decide:
+        raise ValueError("max_seeds is the limit of --decide; leave it out, or add --decide")
+    if decide and splits > 1:
+        raise ValueError("--decide adds seeds, and with --splits each split counts once; leave one of them out")
+    if decide:
+        max_seeds = 4 * seeds if max_seeds is None else max_seeds
+        if max_seeds < seeds:
+            raise ValueError(f"max_seeds must be at least the {seeds} seeds of the first look, got {max_seeds}")
+    changes: dict[str, Any] = {"batch_size": batch_size} if batch_size else {}
+    if epochs:
+        changes |= {"epochs": epochs, "coarse_epochs": min(epochs, problem.coarse_epochs)}
+    grids = {}
+    for name in optimizers:
+        grid = learning_rates or (_FULL_GRID if full else _GRIDS.get(name, _PROPORTIONAL))
+        grids[name] = tuple(sorted(map(float, grid)))
+    widen = 0 if learning_rates else _WIDEN
+    problem = dataclasses.replace(problem, **changes)
+    return Plan(problem, grids, widen, tuning_seeds, seeds, first_seed, splits, max_seeds, margin)
