@@ -4,12 +4,18 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import scipy.special
 import scipy.stats
+
+from jaxmlp._checks import check_count, in_range
 
 __docformat__ = "google"
 __all__ = [
     "Interval",
+    "chance_level",
+    "common_window",
     "expected_best",
+    "expected_best_band",
     "first_reaching",
     "interval",
     "paired_p_value",
@@ -83,28 +89,101 @@ def paired_p_value(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def expected_best(scores: Sequence[float]) -> np.ndarray:
-    """Return the expected best score of k points drawn at random with replacement from a grid, for k = 1 ... n.
+    """Return the expected best score of k different points drawn at random from n, for k = 1 ... n.
 
-        E_k = sum_i s_(i) ((i/n)^k - ((i-1)/n)^k),   s_(1) <= ... <= s_(n)
+        E_k = sum_i s_(i) C(i - 1, k - 1) / C(n, k),   s_(1) <= ... <= s_(n)
 
     Args:
-        scores: scores of the grid's points (n,), higher is better.
+        scores: scores of the points, (n,), n >= 1, higher is better.
 
     Returns:
-        Expected best scores (n,), non-decreasing.
+        Expected best scores (n,), non-decreasing; the last is the best score.
+
+    Differs from:
+        Dodge et al. (2019), "Show your work", equation 2, which draws with replacement: an expectation that is too low,
+        and with k = n does not reach the best score.
 
     Example:
         >>> expected_best([0.0, 1.0]).tolist()
-        [0.5, 0.75]
+        [0.5, 1.0]
 
     Source:
-        Dodge et al. (2019), "Show your work", equation 2; used for optimizers by Sivaprasad et al. (2020).
+        Tang et al. (2020), "Showing your work doesn't always work", section 3.
     """
-    ordered = np.sort(np.asarray(scores, float))
-    n = len(ordered)
-    k = np.arange(1, n + 1)[:, None]
-    upper, lower = np.arange(1, n + 1) / n, np.arange(n) / n
-    return np.sum(ordered * (upper**k - lower**k), axis=1)
+    return _weights_of_best(len(scores)) @ np.sort(np.asarray(scores, float))
+
+
+def expected_best_band(
+    scores: Sequence[float], *, draws: int = 2000, seed: int = 0, confidence: float = 0.95
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return a bootstrap band around expected_best.
+
+    The points that were tried are a sample of the space. Each draw takes n of them with replacement; the band holds
+    the middle `confidence` of the draws at each k.
+
+    Args:
+        scores: as for expected_best.
+        draws: bootstrap samples, >= 1.
+        seed: of the draws.
+        confidence: share of the draws inside the band, in (0, 1).
+
+    Returns:
+        (low, high), each (n,).
+
+    Example:
+        >>> low, high = expected_best_band([0.5, 0.5, 0.5])
+        >>> low.tolist(), high.tolist()
+        ([0.5, 0.5, 0.5], [0.5, 0.5, 0.5])
+
+    Source:
+        Efron (1979), "Bootstrap methods: another look at the jackknife".
+    """
+    check_count("draws", draws)
+    in_range("confidence", confidence, 0, 1, open_low=True)
+    sample = np.random.default_rng(seed).choice(np.asarray(scores, float), (draws, len(scores)))
+    curves = np.sort(sample, axis=1) @ _weights_of_best(len(scores)).T
+    low, high = np.quantile(curves, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
+    return low, high
+
+
+def common_window(learning_rates: Mapping[str, Sequence[float]], optima: Mapping[str, float]) -> dict[str, list[int]]:
+    """Return which learning rates of each candidate lie in a window of the same width around its optimum.
+
+    The window reaches as many decades below and above the optimum as every candidate has been tried. Outside such a
+    window the value of a few tries is decided by where a grid ends.
+
+    Args:
+        learning_rates: candidate -> learning rates that were tried, ascending, per step.
+        optima: candidate -> the best of them.
+
+    Returns:
+        Candidate -> indices into its learning rates, ascending.
+
+    Example:
+        >>> common_window({"a": [0.01, 0.1, 1.0, 10.0], "b": [0.1, 1.0, 10.0]}, {"a": 0.1, "b": 1.0})
+        {'a': [0, 1, 2], 'b': [0, 1, 2]}
+    """
+    decades = {name: np.log10(np.asarray(rates, float) / optima[name]) for name, rates in learning_rates.items()}
+    low, high = max(d.min() for d in decades.values()), min(d.max() for d in decades.values())
+    # Rates are kept with four digits, so that the same number of steps gives decades that differ by as much.
+    return {name: [int(i) for i in np.flatnonzero((d > low - 1e-3) & (d < high + 1e-3))] for name, d in decades.items()}
+
+
+def chance_level(labels: Sequence[int] | np.ndarray) -> float:
+    """Return the accuracy that a constant answer hardly exceeds: a run at or below it has learnt nothing.
+
+        p + 2 sqrt(p (1 - p) / n),   p the share of the largest class
+
+    Args:
+        labels: the class of each of n examples, integers, (n,).
+
+    Example:
+        >>> round(chance_level([0, 1] * 50), 2)
+        0.6
+    """
+    labels = np.asarray(labels)
+    share = np.unique(labels, return_counts=True)[1].max() / labels.size
+    return float(share + 2 * np.sqrt(share * (1 - share) / labels.size))
 
 
 def first_reaching(curve: Sequence[float], target: float) -> int | None:
@@ -171,3 +250,9 @@ def profile_score(times: Mapping[str, Mapping[str, float | None]], largest: floa
     ratios = np.linspace(1.0, largest, 3001)
     profiles = performance_profile(times, ratios)
     return {method: float(np.trapezoid(shares, ratios) / (largest - 1)) for method, shares in profiles.items()}
+
+
+def _weights_of_best(n):
+    """Weight of the i-th smallest of n scores in the expected best of k, (n, n): row k - 1, column i - 1."""
+    k, i = np.arange(1, n + 1)[:, None], np.arange(1, n + 1)
+    return scipy.special.comb(i - 1, k - 1) / scipy.special.comb(n, k)

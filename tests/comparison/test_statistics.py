@@ -36,11 +36,39 @@ def test_paired_p_value_is_the_one_of_scipy():
     assert np.isnan(statistics.paired_p_value([0.95, 0.9528], [0.9472, 0.95]))
 
 
-def test_expected_best_is_the_mean_over_all_draws():
-    scores = [0.3, 0.9, 0.5]
+def test_expected_best_is_the_mean_over_all_subsets():
+    scores = [0.3, 0.9, 0.5, 0.5, 0.1]
     for k, expected in enumerate(statistics.expected_best(scores), 1):
-        draws = [max(draw) for draw in itertools.product(scores, repeat=k)]
-        assert expected == pytest.approx(np.mean(draws), rel=1e-14)  # sums of at most 27 float64 terms
+        subsets = [max(subset) for subset in itertools.combinations(scores, k)]
+        assert expected == pytest.approx(np.mean(subsets), rel=1e-14)  # sums of at most 10 float64 terms
+
+
+def test_band_of_expected_best_narrows_with_the_number_of_points_and_holds_the_curve():
+    rng = np.random.default_rng(0)
+    few, many = rng.uniform(size=8), rng.uniform(size=200)
+    widths = []
+    for scores in (few, many):
+        low, high = statistics.expected_best_band(scores)
+        middle = statistics.expected_best(scores)
+        assert np.all(low <= middle + 1e-12) and np.all(middle <= high + 1e-12)
+        widths.append(high[0] - low[0])
+    # The standard error of a mean of uniform draws is 0.289 / sqrt(n); the band is 3.92 of them wide.
+    assert widths[1] == pytest.approx(3.92 * 0.289 / np.sqrt(200), rel=0.15)
+    assert widths[1] < widths[0]
+
+
+def test_common_window_has_the_same_steps_for_all_although_rates_are_rounded():
+    grid = [float(f"{rate:.4g}") for rate in np.logspace(-3, 1, 9)]
+    window = statistics.common_window(
+        {"a": grid, "b": [rate / 100 for rate in grid], "c": grid}, {"a": grid[6], "b": grid[5] / 100, "c": grid[5]}
+    )
+    assert window == {"a": [1, 2, 3, 4, 5, 6, 7, 8], "b": list(range(8)), "c": list(range(8))}
+
+
+def test_chance_level_is_the_largest_class_and_two_binomial_standard_errors():
+    labels = [0] * 60 + [1] * 40
+    assert statistics.chance_level(labels) == pytest.approx(0.6 + 2 * scipy.stats.binom.std(100, 0.6) / 100)
+    assert statistics.chance_level([3, 3]) == 1.0
 
 
 def test_first_reaching_counts_epochs_from_one_and_reads_float32_as_it_is_meant():
