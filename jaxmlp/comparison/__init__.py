@@ -5,8 +5,9 @@ Reached by importing its modules, never by import jaxmlp; it needs the extra `co
 - Work: problems (tasks and data), protocol (the plan and its execution), study (the training runs), statistics,
   verdicts (over all pairs), speed.
 - Files: store (finished runs of an interrupted experiment), record (results.json and where its numbers came from).
-- Reports, made from the record alone: summary, report (tables), figures, page (HTML); drawing is the style of all
-  pictures, toy a made-up record for examples.
+- Reports, made from the record alone: summary (numbers), findings, durations and wording (sentences), tables, report
+  (terminal, Markdown, LaTeX), page with page_style and small_print (HTML), dots and panels on svg (its pictures),
+  figures (pictures as files); drawing is the style of all figures, toy a made-up record for examples.
 - Command line: command (python -m experiments.optimizers); console, the frame of every command.
 """
 
@@ -17,38 +18,56 @@ need("comparison", "matplotlib", "rich", "scipy", "threadpoolctl")
 from jaxmlp.comparison import (  # noqa: E402 - the extra is checked first
     command,
     console,
+    dots,
     drawing,
+    durations,
     figures,
+    findings,
     page,
+    page_style,
+    panels,
     problems,
     protocol,
     record,
     report,
+    small_print,
     speed,
     statistics,
     store,
     study,
     summary,
+    svg,
+    tables,
     toy,
     verdicts,
+    wording,
 )
 
 __docformat__ = "google"
 __all__ = [
     "command",
     "console",
+    "dots",
     "drawing",
+    "durations",
     "figures",
+    "findings",
     "page",
+    "page_style",
+    "panels",
     "problems",
     "protocol",
     "record",
     "report",
+    "small_print",
     "speed",
     "statistics",
     "store",
     "study",
     "summary",
+    "svg",
+    "tables",
     "toy",
     "verdicts",
+    "wording",
 ]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from jaxmlp.comparison import console, drawing, figures, problems, protocol, record, report, store, summary
@@ -113,33 +114,44 @@ def _compare(options, words, screen, started):
 
 
 def _report(folder: Path, screen: Console) -> None:
-    """Write every table, picture and page from the record in folder."""
+    """Write every table, picture and page from the record in folder, and print the verdict first."""
     results, curves = _read(folder)
+    summaries = {name: summary.summarise(name, problem) for name, problem in results["problems"].items()}
     texts: dict[str, list[str]] = {"table.md": [], "table.tex": []}
-    pictures, summaries = [], {}
     for name, problem in results["problems"].items():
-        of_problem = {path.split("/", 1)[1]: v for path, v in curves.items() if path.split("/", 1)[0] == name}
-        found = summaries[name] = summary.summarise(problem)
-        for table in report.screen_tables(name, problem, found):
-            screen.print(table)
-        for finding in found.findings:
-            screen.print(f"  {finding}", highlight=False, soft_wrap=True)
+        found = summaries[name]
+        _print_problem(name, problem, found, screen)
         texts["table.md"].append(report.markdown_tables(name, problem, found))
         texts["table.tex"].append(report.latex_table(name, problem, found))
+        of_problem = {path.split("/", 1)[1]: v for path, v in curves.items() if path.split("/", 1)[0] == name}
         for kind, draw in figures.PER_PROBLEM.items():
-            path = folder / f"{name}-{kind}.png"
-            drawing.save(draw(name, problem, of_problem), path)
-            pictures.append(path)
+            drawing.save(draw(name, problem, found, of_problem), folder / f"{name}-{kind}.png")
     texts["table.md"].append(report.origin(results) + "\n")
     texts["table.tex"].append("% " + report.origin(results) + "\n")
     for file, parts in texts.items():
         record.save_text(folder / file, "\n".join(parts))
-    times = summary.target_times(results["problems"])
-    drawing.save(figures.profile(times), folder / "profile.png")
-    write_page(folder / "report.html", results, summaries, times, pictures, folder / "profile.png")
-    screen.print(f"  {report.origin(results)}", highlight=False, soft_wrap=True)
-    screen.print(f"  {results['seconds_of_last_call']:.0f} s in the last call.", highlight=False)
-    screen.print(f"  Record, curves, tables, pictures and report.html: {folder}", highlight=False, soft_wrap=True)
+    write_page(folder / "report.html", results, summaries, curves)
+    caution = report.caution(results)
+    if caution:
+        screen.print(f"Warning: {caution}", style="yellow", highlight=False)
+    screen.print(report.origin(results), highlight=False)
+    screen.print(f"{results['seconds_of_last_call']:.0f} s in the last call.", highlight=False)
+    screen.print(f"Record, curves, tables, pictures and report.html: {folder}", highlight=False, soft_wrap=True)
+
+
+def _print_problem(name, problem, found, screen):
+    """Print the verdict, then the tables, then the rest; the console breaks lines between words."""
+    first, *rest = found.answer
+    screen.print(f"\n[bold]{escape(first)}[/bold]", highlight=False)
+    screen.print(*rest, highlight=False, markup=False)
+    for warning in found.warnings:
+        screen.print(f"Warning: {warning}", style="yellow", highlight=False, markup=False)
+    screen.print()
+    for table in report.screen_tables(name, problem, found):
+        screen.print(table)
+    for finding in found.findings:
+        screen.print(finding, highlight=False, markup=False)
+    screen.print()
 
 
 def _read(folder):
@@ -147,7 +159,7 @@ def _read(folder):
     if not (folder / _RECORD).exists():
         raise ValueError(f"there is no {_RECORD} in {folder}; run the comparison first, or give its folder to --output")
     results = record.read(folder / _RECORD)
-    if results.get("experiment") != "optimizers" or results.get("format") != 1:
+    if results.get("experiment") != "optimizers" or results.get("format") != 2:
         raise ValueError(
             f"{folder / _RECORD} is not a record of this comparison; run it again, or choose another --output"
         )
