@@ -1,4 +1,4 @@
-"""The comparison of optimizers: tune on a validation part, freeze the choice, rerun on fresh seeds, test once.
+"""The comparison of optimizers: tune, freeze, race on fresh seeds, give verdicts and report.
 
 Reached by importing its modules, never by import jaxmlp; it needs the extra `comparison`.
 
@@ -6,9 +6,10 @@ Reached by importing its modules, never by import jaxmlp; it needs the extra `co
   study (the training runs), measures, schedule (many runs on a few cores), race (looks at the verdicts).
 - Statistics: statistics, verdicts (over all pairs), speed, timing.
 - Files: store (finished runs of an interrupted experiment), entries (what is written of a problem), record
-  (results.json and where its numbers came from).
-- Reports, made from the record alone: summary, report (tables), figures, page (HTML); drawing is the style of all
-  pictures, toy a made-up record for examples.
+  (results.json and where its numbers came from), tidy (runs.csv).
+- Reports, made from the record alone: summary (numbers), findings, durations and wording (sentences), tables, report
+  (terminal, Markdown, LaTeX), page with page_style and small_print (HTML), dots and panels on svg (its pictures),
+  figures (pictures as files); drawing is the style of all figures, toy a made-up record for examples.
 - Command line: command (python -m experiments.optimizers); console, the frame of every command.
 """
 
@@ -19,11 +20,16 @@ need("comparison", "matplotlib", "rich", "scipy", "threadpoolctl")
 from jaxmlp.comparison import (  # noqa: E402 - the extra is checked first
     command,
     console,
+    dots,
     drawing,
+    durations,
     entries,
     figures,
+    findings,
     measures,
     page,
+    page_style,
+    panels,
     plans,
     problems,
     protocol,
@@ -31,26 +37,36 @@ from jaxmlp.comparison import (  # noqa: E402 - the extra is checked first
     record,
     report,
     schedule,
+    small_print,
     speed,
     statistics,
     store,
     study,
     summary,
+    svg,
+    tables,
+    tidy,
     timing,
     toy,
     tuning,
     verdicts,
+    wording,
 )
 
 __docformat__ = "google"
 __all__ = [
     "command",
     "console",
+    "dots",
     "drawing",
+    "durations",
     "entries",
     "figures",
+    "findings",
     "measures",
     "page",
+    "page_style",
+    "panels",
     "plans",
     "problems",
     "protocol",
@@ -58,13 +74,18 @@ __all__ = [
     "record",
     "report",
     "schedule",
+    "small_print",
     "speed",
     "statistics",
     "store",
     "study",
     "summary",
+    "svg",
+    "tables",
+    "tidy",
     "timing",
     "toy",
     "tuning",
     "verdicts",
+    "wording",
 ]

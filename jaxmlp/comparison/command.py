@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Column, Table
 
 from jaxmlp.comparison import (
@@ -28,6 +29,7 @@ from jaxmlp.comparison import (
     report,
     store,
     summary,
+    tidy,
 )
 from jaxmlp.comparison.page import write_page
 from jaxmlp.datasets import DatasetUnavailableError
@@ -159,33 +161,45 @@ def _finished(folder, identity, add_seeds):
 
 
 def _report(folder: Path, screen: Console) -> None:
-    """Write every table, picture and page from the record in folder."""
+    """Write every table, picture and page from the record in folder, and print the verdict first."""
     results, curves = _read(folder)
+    summaries = {name: summary.summarise(name, problem) for name, problem in results["problems"].items()}
     texts: dict[str, list[str]] = {"table.md": [], "table.tex": []}
-    pictures, summaries = [], {}
     for name, problem in results["problems"].items():
-        of_problem = {path.split("/", 1)[1]: v for path, v in curves.items() if path.split("/", 1)[0] == name}
-        found = summaries[name] = summary.summarise(problem)
-        for table in report.screen_tables(name, problem, found):
-            screen.print(table)
-        for finding in found.findings:
-            screen.print(f"  {finding}", highlight=False, soft_wrap=True)
+        found = summaries[name]
+        _print_problem(name, problem, found, screen)
         texts["table.md"].append(report.markdown_tables(name, problem, found))
         texts["table.tex"].append(report.latex_table(name, problem, found))
+        of_problem = {path.split("/", 1)[1]: v for path, v in curves.items() if path.split("/", 1)[0] == name}
         for kind, draw in figures.PER_PROBLEM.items():
-            path = folder / f"{name}-{kind}.png"
-            drawing.save(draw(name, problem, of_problem), path)
-            pictures.append(path)
+            drawing.save(draw(name, problem, found, of_problem), folder / f"{name}-{kind}.png")
     texts["table.md"].append(report.origin(results) + "\n")
     texts["table.tex"].append("% " + report.origin(results) + "\n")
     for file, parts in texts.items():
         record.save_text(folder / file, "\n".join(parts))
-    times = summary.target_times(results["problems"])
-    drawing.save(figures.profile(times), folder / "profile.png")
-    write_page(folder / "report.html", results, summaries, times, pictures, folder / "profile.png")
-    screen.print(f"  {report.origin(results)}", highlight=False, soft_wrap=True)
-    screen.print(f"  {results['seconds_of_last_call']:.0f} s in the last call.", highlight=False)
-    screen.print(f"  Record, curves, tables, pictures and report.html: {folder}", highlight=False, soft_wrap=True)
+    tidy.write(folder / "runs.csv", results["problems"], curves)
+    write_page(folder / "report.html", results, summaries, curves)
+    caution = report.caution(results)
+    if caution:
+        screen.print(f"Warning: {caution}", style="yellow", highlight=False)
+    screen.print(report.origin(results), highlight=False)
+    screen.print(f"{results['seconds_of_last_call']:.0f} s in the last call.", highlight=False)
+    screen.print(f"Record, curves, runs.csv, tables, pictures and report.html: {folder}", highlight=False, soft_wrap=True)
+
+
+def _print_problem(name, problem, found, screen):
+    """Print the verdict, then the tables, then the rest; the console breaks lines between words."""
+    first, *rest = found.answer
+    screen.print(f"\n[bold]{escape(first)}[/bold]", highlight=False)
+    screen.print(*rest, highlight=False, markup=False)
+    for warning in found.warnings:
+        screen.print(f"Warning: {warning}", style="yellow", highlight=False, markup=False)
+    screen.print()
+    for table in report.screen_tables(name, problem, found):
+        screen.print(table)
+    for finding in found.findings:
+        screen.print(finding, highlight=False, markup=False)
+    screen.print()
 
 
 def _read(folder):

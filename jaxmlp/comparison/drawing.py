@@ -70,28 +70,28 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, dpi=150)
 
 
-def new(rows: int, size: tuple[float, float]) -> tuple[Figure, Sequence[Axes]]:
-    """Make a figure in the common style, its axes one above the other.
+def new(rows: int, size: tuple[float, float], columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
+    """Make a figure in the common style.
 
     The figure is not registered with pyplot: it needs no screen, and nobody has to close it.
 
     Args:
-        rows: number of axes.
+        rows: of axes.
         size: width and height in inches.
+        columns: of axes.
 
     Returns:
-        (figure, axes from top to bottom).
+        (figure, axes from top to bottom, each row from left to right).
 
     Example:
         >>> figure, axes = new(2, (6.0, 7.0))
         >>> len(axes)
         2
     """
-    # One column: on a phone a picture is as wide as the screen, and its text must still be legible.
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=size)
         FigureCanvasAgg(figure)
-        axes = figure.subplots(rows, 1, squeeze=False)
+        axes = figure.subplots(rows, columns, squeeze=False)
     return figure, list(axes.flat)
 
 

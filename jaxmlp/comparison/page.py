@@ -1,191 +1,248 @@
-"""A comparison as one self-contained HTML page, pictures included, readable on a phone and in print."""
+"""A comparison as one self-contained HTML page that answers first: verdict, picture, pairs, tables, small print."""
 
-import base64
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxmlp import _files
-from jaxmlp.comparison import report, statistics
+from jaxmlp.comparison import dots, durations, findings, panels, report, small_print, tables, wording
+from jaxmlp.comparison.page_style import SCRIPT, STYLE
 from jaxmlp.comparison.summary import Summary
+from jaxmlp.comparison.tables import Cells
+from jaxmlp.comparison.wording import display, join, number
 
 __docformat__ = "google"
-__all__ = ["write_page"]
+__all__ = ["FEWEST_TARGETS", "write_page"]
 
-# How to read each picture, for someone who sees it for the first time.
-_READING = {
-    "learning_curves": "Lower is better. Each line is the mean of a tuned optimizer over the fresh seeds; where bands "
-    "overlap, other seeds might reverse the order.",
-    "sensitivity": "A wide flat valley means that the learning rate needs little tuning; a ring at the end of a line "
-    "means that the grid was too narrow.",
-    "time_to_target": "Each mark is one seed and the bar their median; further left is faster. A time is the number of "
-    "epochs to the target multiplied by the seconds of one epoch of training alone, so its resolution is one epoch.",
-    "budget": "For each number of tries, the expected validation error of the best of that many learning rates drawn "
-    "at random. An optimizer whose line starts low needs little tuning.",
-    "profile": "The height at 1 is the share of targets for which an optimizer was fastest; further right, the share "
-    "that it reached within that multiple of the fastest time.",
-}
-_HEADINGS = {
-    "learning_curves": "Learning curves",
-    "sensitivity": "Sensitivity to the learning rate",
-    "time_to_target": "Time to target",
-    "budget": "Tuning budget",
-    "profile": "All targets together",
-}
+FEWEST_TARGETS = 5
+"""Pairs of problem and target below which a performance profile would say nothing."""
 
-_STYLE = """
-:root { color-scheme: light; }
-body { font: 16px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 60rem; padding: 1rem;
-  color: #1a1a1a; background: #fff; }
-h1 { font-size: 1.6rem; line-height: 1.2; } h2 { margin-top: 2.5rem; border-top: 1px solid #ccc; padding-top: 1rem; }
-h3 { margin-bottom: .3rem; }
-figure { margin: 1rem 0; break-inside: avoid; } img { width: 100%; max-width: 46rem; height: auto; display: block; }
-figcaption { color: #444; font-size: .92rem; }
-.wide { overflow-x: auto; } table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #ddd; }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: #fff; }
-.warning { background: #fff4d6; padding: .3rem .6rem; }
-dt { font-weight: 600; } dd { margin: 0 0 .5rem; overflow-wrap: anywhere; }
-@media print { body { max-width: none; font-size: 11pt; } .wide { overflow: visible; } table { font-size: 8pt; } }
-"""
+_READING = (
+    "In blue the optimizer's mean and the range of its runs, in grey the others' means; at the top right the end."
+)
+
+_FILES = {
+    "results.json": "the record",
+    "runs.csv": "every number of every run, one row each",
+    "curves.npz": "curves, and right and wrong answers",
+    "table.md": "tables in Markdown",
+    "table.tex": "table in LaTeX",
+}
 
 
 def write_page(
-    path: Path,
-    results: Mapping[str, Any],
-    summaries: Mapping[str, Summary],
-    times: Mapping[str, Mapping[str, float | None]],
-    pictures: Sequence[Path],
-    profile: Path,
+    path: Path, results: Mapping[str, Any], summaries: Mapping[str, Summary], curves: Mapping[str, np.ndarray]
 ) -> None:
-    """Write the page, whole or not at all.
+    """Write the page, whole or not at all. It links the files of the record that lie beside it.
 
     Args:
         path: of the .html file.
         results: the record.
         summaries: problem -> summary.
-        times: optimizer -> {"problem, target": seconds, None for never}.
-        pictures: files named <problem>-<kind>.png.
-        profile: file of the picture over all problems.
+        curves: problem/candidate/race/quantity -> array, as in curves.npz.
 
     Example:
         >>> import tempfile
-        >>> from jaxmlp.comparison import drawing, figures, summary, toy
-        >>> folder, times = Path(tempfile.mkdtemp()), summary.target_times(toy.RECORD["problems"])
-        >>> drawing.save(figures.profile(times), folder / "profile.png")
-        >>> summaries = {"digits": summary.summarise(toy.PROBLEM)}
-        >>> write_page(folder / "report.html", toy.RECORD, summaries, times, [], folder / "profile.png")
+        >>> from jaxmlp.comparison import summary, toy
+        >>> path = Path(tempfile.mkdtemp()) / "report.html"
+        >>> curves = {f"digits/{name}": values for name, values in toy.CURVES.items()}
+        >>> write_page(path, toy.RECORD, {"digits": summary.summarise("digits", toy.PROBLEM)}, curves)
+        >>> path.read_text().count("<h1>")
+        1
     """
-    parts = [f"<h1>Optimizers compared on {_text(', '.join(results['problems']))}</h1>", _how(results)]
-    for name, problem in results["problems"].items():
-        parts += [
-            f"<h2>{_text(report.title(name, problem))}</h2>",
-            _source(problem),
-            _tables(name, problem, summaries[name]),
-        ]
-        parts += [_finding(finding) for finding in summaries[name].findings]
-        parts += [
-            _figure(kind, picture, name)
-            for kind in _READING
-            for picture in pictures
-            if picture.name == f"{name}-{kind}.png"
-        ]
-    parts += ["<h2>All targets together</h2>", _scores(times), _figure("profile", profile, "all problems")]
-    parts += ["<h2>Where the numbers come from</h2>", _origin(results)]
+    problems = results["problems"]
+    several = len(problems) > 1
+    parts = [f"<h1>{_text(_title(problems))}</h1>"]
+    for name, problem in problems.items():
+        parts.append(_answer(name, problem, summaries[name]))
+    caution = report.caution(results)
+    parts.append(f"<p class=caution>Warning: {_text(caution)}</p>" if caution else "")
+    for name, problem in problems.items():
+        of_problem = {key.split("/", 1)[1]: values for key, values in curves.items() if key.split("/", 1)[0] == name}
+        parts.append(_section(name, problem, summaries[name], of_problem, f" on {display(name)}" if several else ""))
+    parts += [
+        _profile(problems),
+        "<h2>Where the numbers come from</h2>",
+        _list(small_print.origin(results)),
+        _links(path),
+    ]
     page = f"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>Optimizers compared</title><link rel="icon" href="data:,"><style>{_STYLE}</style></head>
-<body>{"".join(parts)}</body></html>
+<title>{_text(_title(problems))}</title><link rel="icon" href="data:,"><style>{STYLE}</style></head>
+<body>{"".join(parts)}<script>{SCRIPT}</script></body></html>
 """
     _files.write(path, page)
 
 
-def _how(results):
-    return (
-        "<p>Each optimizer's learning rate was chosen on a validation part of the training set and then frozen. The "
-        "optimizer was trained again from fresh seeds, and only those runs were measured on the test set. &plusmn; is "
-        "a 95 % interval over the seeds (Student's t).</p>"
-        f"<p>Problem: {_text(', '.join(results['problems']))}, {_text(results['problem_chosen_because'])}.</p>"
-    )
+def _title(problems):
+    counts = {len(problem["candidates"]) for problem in problems.values()}
+    what = f"{number(max(counts)).capitalize()} optimizer{'s' if max(counts) > 1 else ''}"
+    return f"{what} on {join([display(name) for name in problems])}"
 
 
-def _source(problem):
-    settings = problem["problem"]
-    differs = f" Differences: {settings['differences']}." if settings["differences"] else ""
-    counts = ", ".join(f"{count:,} {name}" for name, count in problem["examples"].items())
-    trained = "the training part alone" if settings["keep_validation"] else "the training and validation parts"
-    return (
-        f"<p>Settings: {_text(settings['source'])}.{_text(differs)} Examples: {counts}; the final runs were trained on "
-        f"{trained}. Tuning: {len(problem['tuning_seeds'])} seeds, {settings['tune_epochs']} epochs each.</p>"
-    )
-
-
-def _tables(name, problem, summary):
-    parts = []
-    for caption, (headings, rows) in (
-        ("", report.result_cells(summary)),
-        (f"<p>{_text(name)}: differences in test accuracy</p>", report.pair_cells(summary)),
-        # Not a <caption>: on a phone that is as wide as the table, which is wider than the screen.
-        (f"<p>{_text(report.time_title(name, problem))}</p>", report.time_cells(summary)),
-    ):
-        if not rows:
-            continue
-        head = "".join(f"<th scope=col>{_text(heading)}</th>" for heading in headings)
-        body = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        parts.append(f"{caption}<div class=wide>{table}</div>")
+def _answer(name, problem, summary):
+    first, *rest = summary.answer
+    parts = [f"<p class=verdict>{_text(first)}</p><p class=power>{_text(' '.join(rest))}</p>"]
+    parts.append(f"<p class=about>{_text(tables.title(name, problem))}.</p>")
+    parts += [f"<p class=caution>Warning: {_text(warning)}</p>" for warning in summary.warnings]
     return "".join(parts)
 
 
-def _finding(finding):
-    kind = " class=warning" if finding.startswith("Warning") else ""
-    return f"<p{kind}>{_text(finding)}</p>"
+def _section(name, problem, summary, curves, where):
+    """Pictures, tables and small print of one problem."""
+    score = wording.score_of(problem)
+    parts = [
+        f"<h2>Every {wording.unit_of(problem)}{where}</h2>",
+        _figure(dots.runs(problem, summary), _reading_of_runs(problem, summary)),
+    ]
+    if summary.pairs:
+        parts += [f"<h2>Who differs from whom{where}</h2>", _matrix(problem, summary)]
+    parts += [f"<h2>Results in numbers{where}</h2>"]
+    parts += [_table(cells) for cells in tables.all_cells(name, problem, summary)]
+    parts.append(f"<h2>Learning curves{where}</h2>")
+    shown = "test error (%)" if score.unit == " %" else score.name
+    quantity = "test_accuracy" if score.unit == " %" else score.key
+    parts += [
+        _lines(f"{shown.capitalize()} by epoch. {_READING}", panels.curves(problem, summary, curves, quantity)),
+        _lines(
+            "Training loss (nats per example) by epoch, drawn alike.",
+            panels.curves(problem, summary, curves, "train_loss"),
+        ),
+    ]
+    parts += [f"<h2>Sensitivity to the learning rate{where}</h2>", _sensitivity(problem, summary)]
+    budget = panels.budget(problem, summary)
+    if budget:
+        parts += [f"<h2>Tuning budget{where}</h2>", _budget(problem, budget)]
+    parts.append(f"<h2>Time to target{where}</h2>")
+    for target, found in summary.times.items():
+        picture = dots.times(problem, summary, target)
+        parts.append(_figure(picture, durations.in_words(problem, target, found)))
+    parts.append(
+        f"<p class=note>{_text(durations.cost_of_an_epoch(problem))} Each dot is a run, each line the median and each "
+        "bar its 95 % interval, from the runs and the timing together.</p>"
+    )
+    parts += [f"<h2>Small print{where}</h2>", _list(small_print.of_problem(problem, summary))]
+    return "".join(parts)
 
 
-def _figure(kind, picture, name):
-    data = base64.b64encode(picture.read_bytes()).decode()
+def _reading_of_runs(problem, summary):
+    alone = len(problem["candidates"]) == 1
+    text = "Each dot is one " + ("split" if problem["splits"] > 1 else "run from a fresh seed")
+    if findings.units(problem) > 1:
+        text += "; the line is the mean and the bar its 95 % interval"
+    text += "." + (" A cross is a failed run; far ones stand at the end of the axis." if _any_failed(summary) else "")
+    if summary.pairs and not alone:
+        text += " Bars that overlap may belong to optimizers that differ: what was tested is the difference, below."
+    return text
+
+
+def _matrix(problem, summary):
+    """Every pair in both directions; on a phone, the half above the diagonal."""
+    both, score = findings.oriented(summary.pairs), wording.score_of(problem)
+    rows = []
+    for i, row in enumerate(summary.rows):
+        cells = [f"<th scope=row>{_text(row.label)}</th>"]
+        for j, column in enumerate(summary.rows):
+            if i == j:
+                cells.append("<td class=self>\u2013</td>")
+                continue
+            pair = both[row.name, column.name]
+            verdict, more = tables.word(pair, problem)
+            small = f"<small>{_text(score.difference(pair.difference))}</small>"
+            small += f"<small>{_text(more)}</small>" if more else ""
+            hint = f"{row.label} compared with {column.label}: {score.difference(pair.difference)}"
+            if np.isfinite(pair.low):
+                hint += f", {score.difference(pair.low)} to {score.difference(pair.high)}{score.difference_unit}"
+            half = " below" if j < i else ""
+            cells.append(f'<td class="{verdict}{half}" title="{_text(hint)}"><b>{verdict}</b>{small}</td>')
+        rows.append(f"<tr>{''.join(cells)}</tr>")
+    heads = "".join(f"<th scope=col>{_text(row.label)}</th>" for row in summary.rows)
+    unit = wording.unit_of(problem)
+    margin = f"; equal: it lies within {score.margin(problem['margin'])} of 0" if problem["margin"] else ""
+    reading = (
+        "Read by row: what the optimizer on the left is, compared with the one above, and the difference in "
+        f"{score.name}{' in points' if score.difference_unit else ''}. Better and worse: the interval of the "
+        f"difference leaves out 0{margin}. Undecided: at the present spreads, so many more {unit}s of each would "
+        f"decide. All intervals hold together with {100 * problem['confidence']:g} %."
+    )
+    table = f"<table class=matrix><thead><tr><th></th>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
+    return f"<div class=wide>{table}</div><p class=note>{_text(reading)}</p>"
+
+
+def _table(cells: Cells) -> str:
+    text = ["Optimizer", "Compared with", "Verdict"]
+    kinds = [" class=text" if heading in text else "" for heading in cells.headings]
+    head = "".join(f"<th scope=col{k}>{_text(h)}</th>" for h, k in zip(cells.headings, kinds, strict=True))
+    body = "".join(
+        f"<tr>{''.join(f'<td{k}>{_text(cell)}</td>' for cell, k in zip(row, kinds, strict=True))}</tr>"
+        for row in cells.rows
+    )
+    # Not a <caption>: on a phone that is as wide as the table, which is wider than the screen.
     return (
-        f'<figure><h3>{_HEADINGS[kind]}</h3><img alt="{_HEADINGS[kind]}, {_text(name)}" '
-        f'src="data:image/png;base64,{data}"><figcaption>{_READING[kind]}</figcaption></figure>'
+        f"<h3>{_text(cells.caption[0].upper() + cells.caption[1:])}</h3><div class=wide><table class=sortable>"
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def _scores(times):
-    scores = statistics.profile_score(times)
-    rows = "".join(
-        f"<tr><td>{_text(name)}</td><td>{score:.3f}</td></tr>"
-        for name, score in sorted(scores.items(), key=lambda item: -item[1])
+def _lines(axes, picture):
+    return f"<figure><p class=axes>{_text(axes)}</p>{picture}</figure>"
+
+
+def _sensitivity(problem, summary):
+    tuning = problem["tuning"]
+    reading = (
+        f"Validation error (%) by learning rate. Rings: {_runs(tuning['coarse'])}; dots: {_runs(tuning['full'])}, from "
+        "which the choice was made (dashed line and figure beside the name). Crosses: failed runs. A wide valley means "
+        "that the learning rate needs little care."
     )
-    count = len(next(iter(times.values())))
+    return f"<figure><p class=axes>{_text(reading)}</p>{panels.sensitivity(problem, summary)}</figure>"
+
+
+def _runs(phase):
+    return f"{wording.count(len(phase['seeds']), 'seed')}, {wording.count(phase['epochs'], 'epoch')}"
+
+
+def _budget(problem, picture):
+    reading = (
+        "Expected validation error (%) of the best of k learning rates, drawn without replacement from a window around "
+        "the optimizer's own optimum that is as wide for all. "
+        f"It rests on the short runs ({_runs(problem['tuning']['coarse'])}). Band: 95 %, by bootstrap."
+    )
+    return f"<figure><p class=axes>{_text(reading)}</p>{picture}</figure>"
+
+
+def _profile(problems):
+    found = durations.median_seconds(problems)
+    pairs = len(next(iter(found.values()), {}))
+    if pairs < FEWEST_TARGETS:
+        return ""
+    reading = (
+        f"The share of the {pairs} pairs of problem and target that an optimizer reaches within a multiple of the "
+        "fastest one's time. Score: the area below, as a share of the whole."
+    )
+    return f"<h2>All targets together</h2><figure><p class=axes>{reading}</p>{panels.profile(found)}</figure>"
+
+
+def _figure(picture, caption):
+    return f"<figure>{picture}<figcaption>{_text(caption)}</figcaption></figure>"
+
+
+def _list(entries):
     return (
-        f"<p>Score: the area under the performance profile for ratios 1 to 4, as a share of the whole (AlgoPerf), over "
-        f"{count} (problem, target) pairs. With few pairs it means little.</p>"
-        "<div class=wide><table><thead><tr><th>optimizer</th><th>score</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table></div>"
+        "<dl>" + "".join(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in entries.items()) + "</dl>"
     )
 
 
-def _origin(results):
-    origin = results["provenance"]
-    versions = ", ".join(f"{name} {version}" for name, version in origin["versions"].items() if version)
-    seeds = "; ".join(
-        f"{name}: tuning {_range(problem['tuning_seeds'])}, fresh {_range(problem['fresh_seeds'])}"
-        for name, problem in results["problems"].items()
-    )
-    entries = {
-        "Command": results["command"],
-        "Device": f"{origin['device']}, {origin['cpus']} CPUs, {origin['machine']}",
-        "Versions": versions,
-        "Commit": origin["commit"] or "unknown",
-        "Seeds": seeds,
-        "Time of the last call": f"{results['seconds_of_last_call']:.0f} s, compilation included",
-    }
-    return "<dl>" + "".join(f"<dt>{name}</dt><dd>{_text(str(value))}</dd>" for name, value in entries.items()) + "</dl>"
+def _links(path):
+    found = [f"<a href={name}>{name}</a> ({what})" for name, what in _FILES.items() if (path.parent / name).exists()]
+    return f"<p>Files: {', '.join(found)}.</p>" if found else ""
 
 
-def _range(seeds):
-    return f"{seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else str(seeds[0])
+def _any_failed(summary):
+    return any(row.failed[0] for row in summary.rows)
 
 
 def _text(value):

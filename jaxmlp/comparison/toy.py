@@ -4,65 +4,136 @@ from typing import Any
 
 import numpy as np
 
+from jaxmlp.comparison import verdicts
+
 __docformat__ = "google"
 __all__ = ["CURVES", "PROBLEM", "RECORD"]
 
+_CONFIDENCE, _MARGIN = 0.95, 0.002
+_TUNING_SEEDS, _SEEDS, _EPOCHS, _EXAMPLES = [0, 1, 2], [1000, 1001, 1002], 3, 360
+_CHANCE = 0.137
+# Candidate -> learning rates, the choice, validation accuracy of each rate, test accuracy, seconds of one epoch.
+_CANDIDATES = {
+    "sgd": ([0.01, 0.1, 1.0], 0.1, [0.90, 0.95, 0.10], 0.90, 0.020),
+    "nesterov": ([0.001, 0.01, 0.1], 0.01, [0.92, 0.97, 0.94], 0.97, 0.021),
+    "adam": ([0.001, 0.01, 0.1], 0.001, [0.97, 0.95, 0.93], 0.96, 0.024),
+}
 
-def _optimizer(learning_rates, chosen, accuracy, seconds):
-    """The record's entry of one optimizer, with two seeds."""
+
+def _right(accuracy, random):
+    """Right and wrong answers of every run; an example that is hard for one run is hard for the others."""
+    hardness = random.random(_EXAMPLES)
+    return np.array([hardness + 0.05 * random.standard_normal(_EXAMPLES) < accuracy for _ in _SEEDS])
+
+
+def _tuning(rates, accuracies):
+    """One short run of every learning rate, then three of full length of every rate that was not hopeless."""
+    runs = []
+    for rate, accuracy in zip(rates, accuracies, strict=True):
+        failed = accuracy <= _CHANCE
+        settings = [(0, 1)] if failed else [(0, 1), *((seed, _EPOCHS) for seed in _TUNING_SEEDS)]
+        for seed, epochs in settings:
+            reached = accuracy if failed else accuracy + 0.004 * (seed - 1) - 0.03 * (epochs == 1)
+            runs.append(
+                {
+                    "split": 0,
+                    "learning_rate": rate,
+                    "seed": seed,
+                    "epochs": epochs,
+                    "validation_accuracy": reached,
+                    "validation_loss": None if failed else 3 * (1 - reached),
+                    "first_nonfinite_step": 7 if failed else -1,
+                    "failed": failed,
+                }
+            )
+    return runs
+
+
+def _candidate(name, right):
+    """The record's entry of one candidate."""
+    rates, chosen, accuracies, _, seconds = _CANDIDATES[name]
+    scores = right.mean(axis=1)
     return {
-        "learning_rates": learning_rates,
-        "chosen": chosen,
-        "chosen_at_edge": False,
-        "tuning": {
-            "validation_accuracy": [[0.90, 0.91], [0.97, 0.98], [0.10, 0.10]],
-            "validation_loss": [[0.40, 0.39], [0.10, 0.09], [None, None]],
-            "first_nonfinite_step": [[-1, -1], [-1, -1], [7, 9]],
+        "learning_rates": rates,
+        "widened": 0,
+        "choices": [{"learning_rate": chosen, "at_edge": chosen in (rates[0], rates[-1])}],
+        "tuning": _tuning(rates, accuracies),
+        "race": {
+            "seeds": _SEEDS,
+            "split": [0] * len(_SEEDS),
+            "test_accuracy": scores.tolist(),
+            "test_loss": (3 * (1 - scores)).tolist(),
+            "train_loss": (2 * (1 - scores)).tolist(),
+            "first_nonfinite_step": [-1] * len(_SEEDS),
+            "failed": [False] * len(_SEEDS),
         },
-        "final": {
-            "train_loss": [0.02, 0.03],
-            "test_accuracy": accuracy,
-            "test_loss": [0.11, 0.12],
-            "first_nonfinite_step": [-1, -1],
-        },
-        "seconds_alone": seconds,
-        "to_target": {"95 %": {"epochs": [1, 2], "steps": [36, 72], "seconds": [seconds / 2, seconds]}},
+        "timing": {"seconds_per_epoch": [seconds, 1.02 * seconds, 0.99 * seconds]},
+        "to_target": {"95 %": {"epochs": [None] * 3 if name == "sgd" else [1.5, 2.0, 1.6]}},
     }
 
+
+def _curves(name, right):
+    """The curves of one candidate."""
+    end = right.mean(axis=1)[:, None]
+    accuracy = end * np.array([0.9, 0.97, 1.0])
+    return {
+        f"{name}/race/test_accuracy": accuracy,
+        f"{name}/race/test_loss": 3 * (1 - accuracy),
+        f"{name}/race/train_loss": 2 * (1 - accuracy),
+        f"{name}/race/right": np.packbits(right, axis=1),
+        f"{name}/race/early_test_accuracy": end * np.linspace(0.5, 1, 5),
+    }
+
+
+_RANDOM = np.random.default_rng(0)
+_RIGHT = {name: _right(accuracy, _RANDOM) for name, (_, _, _, accuracy, _) in _CANDIDATES.items()}
+_RUNS = {name: verdicts.Runs(right.mean(axis=1), right) for name, right in _RIGHT.items()}
+_LEVEL = verdicts.level_of_each_pair(len(_RUNS), _CONFIDENCE)
 
 PROBLEM: dict[str, Any] = {
     "problem": {
         "layer_sizes": [64, 64, 10],
         "batch_size": 32,
-        "epochs": 2,
-        "tune_epochs": 2,
+        "epochs": _EPOCHS,
         "targets": [0.95],
         "keep_validation": False,
         "source": "made up",
         "differences": "",
     },
-    "examples": {"train": 1150, "validation": 287, "test": 360},
-    "tuning_seeds": [0, 1],
-    "fresh_seeds": [1000, 1001],
-    "steps_per_epoch": 36,
-    "optimizers": {
-        "sgd": _optimizer([0.01, 0.1, 1.0], 0.1, [0.955, 0.965], 0.04),
-        "adam": _optimizer([0.001, 0.01, 0.1], 0.01, [0.96, 0.975], 0.05),
+    "examples": {"train": 1150, "validation": 287, "test": _EXAMPLES},
+    "steps_per_epoch": 45,
+    "data_sha256": "0" * 64,
+    "confidence": _CONFIDENCE,
+    "margin": _MARGIN,
+    "chance": {"validation": 0.143, "test": _CHANCE},
+    "tuning": {"coarse": {"seeds": [0], "epochs": 1}, "full": {"seeds": _TUNING_SEEDS, "epochs": _EPOCHS}},
+    "race": {"epochs": _EPOCHS, "looks": [{"seeds": len(_SEEDS), "error": 1 - _CONFIDENCE}]},
+    "splits": 1,
+    "candidates": {name: _candidate(name, right) for name, right in _RIGHT.items()},
+    "pairs": [pair._asdict() | {"look": 0} for pair in verdicts.all_pairs(_RUNS, margin=_MARGIN)],
+    "power": {f"{size:g}": verdicts.power(size, 0.004, len(_SEEDS), level=_LEVEL) for size in (0.001, 0.002, 0.003)},
+    "effort": {
+        "epochs_trained": 87,
+        "coarse": 9,
+        "full": 51,
+        "race": 27,
+        "seconds_tuning": 2.0,
+        "seconds_race": 1.0,
+        "seconds_timing": 0.5,
     },
+    "throughput": None,
 }
-"""One problem of the record: sgd and adam with three learning rates and two seeds."""
+"""One problem of the record: three candidates, each with three learning rates and three seeds."""
 
-CURVES = {
-    f"{optimizer}/final/{name}": np.array(values)
-    for optimizer in PROBLEM["optimizers"]
-    for name, values in (("train_loss", [[0.3, 0.02], [0.4, 0.03]]), ("test_accuracy", [[0.95, 0.96], [0.94, 0.97]]))
-}
-"""Curves of the final runs of PROBLEM: optimizer/final/quantity -> (seeds, epochs)."""
+CURVES: dict[str, np.ndarray] = {"early_epochs": np.array([0.1, 0.5, 1.0, 2.0, 3.0])}
+"""Curves of PROBLEM: candidate/race/quantity -> (seeds, epochs)."""
+for _name, _answers in _RIGHT.items():
+    CURVES |= _curves(_name, _answers)
 
 RECORD: dict[str, Any] = {
     "experiment": "optimizers",
-    "format": 1,
-    "command": "python -m experiments.optimizers --problem digits",
+    "format": 2,
+    "command": "python -m experiments.optimizers --problem digits --seeds 3",
     "problem_chosen_because": "named by --problem",
     "provenance": {
         "versions": {"jaxmlp": "0", "jax": "0", "optax": "0", "python": "3"},
@@ -71,6 +142,7 @@ RECORD: dict[str, Any] = {
         "machine": "Linux x86_64",
         "commit": None,
     },
+    "curves": {"file": "curves.npz", "crc32": 0},
     "problems": {"digits": PROBLEM},
     "seconds_of_last_call": 1.0,
 }

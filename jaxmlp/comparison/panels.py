@@ -1,0 +1,229 @@
+"""Pictures of lines: a panel for each candidate, its own line in colour and the others' in grey."""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxmlp.comparison import statistics, svg, wording
+from jaxmlp.comparison.summary import Summary
+
+__docformat__ = "google"
+__all__ = ["budget", "curves", "profile", "sensitivity"]
+
+_HEIGHT = 132  # in pixels
+
+Curves = Mapping[str, np.ndarray]
+
+
+def curves(problem: Mapping[str, Any], found: Summary, of: Curves, quantity: str) -> str:
+    """Draw a quantity by epoch, a panel for each candidate: its mean and range, the others' means in grey.
+
+    Args:
+        problem: the record's entry of the problem.
+        found: its summary.
+        of: the problem's curves, candidate/race/quantity -> (runs, epochs).
+        quantity: test_accuracy, drawn as test error in percent, or a loss.
+
+    Example:
+        >>> from jaxmlp.comparison import summary, toy
+        >>> curves(toy.PROBLEM, summary.summarise("digits", toy.PROBLEM), toy.CURVES, "test_accuracy").count("<svg")
+        6
+    """
+    lines = {}
+    for row in found.rows:
+        values = np.asarray(of[f"{row.name}/race/{quantity}"], float)
+        lines[row.label] = _error(values, problem, "test") if quantity.endswith("accuracy") else values
+    finite = {label: np.where(np.isfinite(values), values, np.nan) for label, values in lines.items()}
+    epochs = next(iter(finite.values())).shape[1]
+    x, y = (
+        svg.scale([1, epochs], ticks=4, pad=0.02),
+        svg.scale(np.concatenate([*map(np.ravel, finite.values())]), logarithmic=True, ticks=4),
+    )
+    at = [x.at(epoch) for epoch in range(1, epochs + 1)]
+    x = x._replace(ticks=[tick for tick in x.ticks if tick == round(tick) and tick >= 1])
+    places = {
+        label: _Place(at, _each(y, v.mean(0)), _each(y, v.min(0)), _each(y, v.max(0))) for label, v in finite.items()
+    }
+    unit = " %" if quantity.endswith("accuracy") else ""
+    ends = {label: f"{values[:, -1].mean():.3g}{unit}" for label, values in lines.items()}
+    return _panels(places, x, y, ends, "epoch")
+
+
+def sensitivity(problem: Mapping[str, Any], found: Summary) -> str:
+    """Draw validation error by learning rate: short runs as rings, runs of full length as dots, failed ones as crosses.
+
+    Args:
+        problem: the record's entry of the problem.
+        found: its summary.
+
+    Example:
+        >>> from jaxmlp.comparison import summary, toy
+        >>> sensitivity(toy.PROBLEM, summary.summarise("digits", toy.PROBLEM)).count("failed<")
+        1
+    """
+    rates = [rate for entry in problem["candidates"].values() for rate in entry["learning_rates"]]
+    tuned = {row.label: _tuned(problem, row.name) for row in found.rows}
+    x = svg.scale(rates, logarithmic=True, pad=0.03)
+    x = x._replace(ticks=[t for t in x.ticks if abs(math.log10(t) % 1) < 1e-9][:: 2 if x.high / x.low > 1e5 else 1])
+    y = svg.scale(
+        [error for points in tuned.values() for _, error, _, _ in points], logarithmic=True, ticks=4, pad=0.06
+    )
+    places = {}
+    for label, points in tuned.items():
+        means = {}
+        for rate, error, _, full in points:
+            means.setdefault((rate, full), []).append(error)
+        # A line through the longest runs of each rate.
+        longest = {
+            rate: np.mean(means[rate, True] if (rate, True) in means else means[rate, False])
+            for rate, _ in sorted(means)
+        }
+        places[label] = _Place([x.at(rate) for rate in longest], _each(y, list(longest.values())))
+    marks, ends = {}, {}
+    for row in found.rows:
+        chosen = row.learning_rates[0]
+        ends[row.label] = f"{chosen:g}"
+        place = f"{x.at(chosen):.2f}%"
+        marks[row.label] = f'<line class="chosen" x1="{place}" x2="{place}" y1="0" y2="100%"/>' + "".join(
+            svg.cross(x.at(rate), f"{100 - y.inside(error):.2f}%", title)
+            if failed
+            else _dot(x.at(rate), f"{100 - y.inside(error):.2f}%", "dot" if full else "ring", title)
+            for (rate, error, failed, full), title in zip(tuned[row.label], _titles(problem, row.name), strict=True)
+        )
+    return _panels(places, x, y, ends, "learning rate", marks=marks, form="power", others=False)
+
+
+def budget(problem: Mapping[str, Any], found: Summary) -> str:
+    """Draw the expected validation error of the best of k learning rates, drawn from windows of equal width.
+
+    Args:
+        problem: the record's entry of the problem.
+        found: its summary.
+
+    Returns:
+        The picture; empty if fewer than three learning rates are common.
+
+    Example:
+        >>> from jaxmlp.comparison import summary, toy
+        >>> budget(toy.PROBLEM, summary.summarise("digits", toy.PROBLEM))
+        ''
+    """
+    coarse = {row.name: _coarse(problem, row.name) for row in found.rows}
+    # The optimum of the runs that are drawn from: where full-length runs disagree, by a step at most.
+    optima = {name: max(scores, key=lambda rate: scores[rate]) for name, scores in coarse.items()}
+    windows = statistics.common_window({name: sorted(scores) for name, scores in coarse.items()}, optima)
+    if min(map(len, windows.values())) < 3:
+        return ""
+    expected, lows, highs = {}, {}, {}
+    for row in found.rows:
+        rates = sorted(coarse[row.name])
+        scores = [coarse[row.name][rates[i]] for i in windows[row.name]]
+        low, high = statistics.expected_best_band(scores)
+        errors = [_error(values, problem, "validation") for values in (statistics.expected_best(scores), high, low)]
+        expected[row.label], lows[row.label], highs[row.label] = errors
+    count = max(map(len, expected.values()))
+    x = svg.scale([1, count], ticks=4, pad=0.03)
+    x = x._replace(ticks=[tick for tick in x.ticks if tick == round(tick) and tick >= 1])
+    y = svg.scale(np.concatenate([*expected.values(), *lows.values(), *highs.values()]), logarithmic=True, ticks=4)
+    places = {
+        label: _Place([x.at(k + 1) for k in range(len(values))], *(_each(y, v[label]) for v in (expected, lows, highs)))
+        for label, values in expected.items()
+    }
+    ends = {label: f"{values[min(2, len(values) - 1)]:.3g} % after 3" for label, values in expected.items()}
+    return _panels(places, x, y, ends, "learning rates tried")
+
+
+def profile(found: Mapping[str, Mapping[str, float | None]], largest: float = 4.0) -> str:
+    """Draw the performance profile over all problems and targets, a panel for each candidate.
+
+    Args:
+        found: candidate -> {"problem, target": seconds, None for never}.
+        largest: the largest ratio drawn.
+
+    Example:
+        >>> profile({"sgd": {"digits, 95 %": 1.0}, "adam": {"digits, 95 %": 2.0}}).count('class="own"')
+        2
+    """
+    ratios = np.linspace(1, largest, 121)
+    shares = statistics.performance_profile(found, ratios)
+    x, y = svg.scale([1, largest], ticks=3, pad=0.02), svg.scale([0, 1], ticks=2)
+    scores = statistics.profile_score(found, largest)
+    order = sorted(shares, key=lambda name: -scores[name])
+    places = {wording.display(name): _Place([x.at(r) for r in ratios], _each(y, shares[name])) for name in order}
+    ends = {wording.display(name): f"score {scores[name]:.2f}" for name in order}
+    return _panels(places, x, y, ends, "multiple of the fastest time", draw=svg.step)
+
+
+class _Place(NamedTuple):
+    """A line and perhaps a band, in percent of the panel."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] | None = None
+    high: Sequence[float] | None = None
+
+
+def _panels(places, x, y, ends, axis, *, marks=None, form="{:g}", others=True, draw=svg.line):
+    """A panel for each candidate."""
+    parts = []
+    for label, place in places.items():
+        grey = "".join(draw(p.x, p.y, "other") for name, p in places.items() if name != label) if others else ""
+        area = "" if place.low is None or place.high is None else svg.band(place.x, place.low, place.high)
+        drawn = svg.grid(y) + svg.across(x, _HEIGHT, form) + svg.frame(grey + area + draw(place.x, place.y, "own"))
+        picture = svg.box(drawn + (marks[label] if marks else ""), _HEIGHT, f"{label}, by {axis}")
+        title = f"<b>{html.escape(label)}</b><span>{html.escape(ends[label])}</span>"
+        parts.append(f"<div class=panel><div class=head>{title}</div><div class=plot>{picture}</div></div>")
+    return f"<div class=panels>{''.join(parts)}</div>"
+
+
+def _dot(x, y, kind, title):
+    return f'<circle class="{kind}" cx="{x:.2f}%" cy="{y}" r="2.6"><title>{html.escape(title)}</title></circle>'
+
+
+def _each(y, values):
+    return [y.at(value) if math.isfinite(value) else math.nan for value in values]
+
+
+def _tuned(problem, name):
+    """The tuning runs of the first split: (learning rate, validation error in percent, failed, of full length)."""
+    full = problem["tuning"]["full"]["epochs"]
+    return [
+        (
+            run["learning_rate"],
+            float(_error(_number(run["validation_accuracy"]), problem, "validation")),
+            run["failed"],
+            run["epochs"] >= full,
+        )
+        for run in problem["candidates"][name]["tuning"]
+        if run["split"] == 0
+    ]
+
+
+def _titles(problem, name):
+    return [
+        f"rate {run['learning_rate']:g}, seed {run['seed']}, {wording.count(run['epochs'], 'epoch')}"
+        + (", failed" if run["failed"] else "")
+        for run in problem["candidates"][name]["tuning"]
+        if run["split"] == 0
+    ]
+
+
+def _coarse(problem, name):
+    """Mean validation accuracy of the short runs of each learning rate."""
+    scores: dict[float, list[float]] = {}
+    for run in problem["candidates"][name]["tuning"]:
+        if run["split"] == 0 and run["epochs"] == problem["tuning"]["coarse"]["epochs"]:
+            scores.setdefault(run["learning_rate"], []).append(_number(run["validation_accuracy"]))
+    return {rate: float(np.mean(values)) for rate, values in scores.items()}
+
+
+def _number(value):
+    return 0.0 if value is None else value
+
+
+def _error(accuracy, problem, part):
+    """Return the error in percent; no error at all becomes half an example, which a logarithmic axis can show."""
+    return np.maximum(100 * (1 - np.asarray(accuracy, float)), 50 / problem["examples"][part])

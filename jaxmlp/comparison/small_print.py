@@ -1,0 +1,176 @@
+"""The small print of a report: method, coverage, power, failed runs, cost and where the numbers come from."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jaxmlp.comparison import findings, tables, verdicts, wording
+from jaxmlp.comparison.summary import Summary
+from jaxmlp.comparison.wording import count, display, join
+
+__docformat__ = "google"
+__all__ = ["of_problem", "origin"]
+
+
+def of_problem(problem: Mapping[str, Any], summary: Summary) -> dict[str, str]:
+    """Return what a reader needs to judge the results on one problem: term -> sentences.
+
+    Args:
+        problem: the record's entry of the problem.
+        summary: of the same problem.
+
+    Example:
+        >>> from jaxmlp.comparison import summary, toy
+        >>> list(of_problem(toy.PROBLEM, summary.summarise("digits", toy.PROBLEM)))[:4]
+        ['Problem', 'Tuning', 'Race', 'Verdicts']
+    """
+    entries = {"Problem": _problem(problem), "Tuning": _tuning(problem), "Race": _race(problem)}
+    if summary.pairs:
+        entries["Verdicts"] = _verdicts(problem)
+        entries["Intervals cover"] = findings.coverage(problem, summary.pairs)
+    if problem["power"]:
+        entries["Power"] = _power(problem)
+    if len(problem["race"]["looks"]) > 1:
+        entries["Looks at the data"] = _looks(problem)
+    race, tuning = findings.failures(problem)
+    entries["Failed runs"] = f"{_failed_means(problem)} {race} {tuning}"
+    remarks = findings.inclusion(summary.pairs, problem)[1]
+    if remarks:
+        entries["Inclusion"] = " ".join(remarks)
+    entries["Limits"] = (
+        "Only the learning rate was tuned, in steps of a grid, and it is constant over a run; all other "
+        "hyperparameters have their defaults. The result holds for this network, batch size and number of epochs."
+    )
+    entries["Effort"] = _effort(problem)
+    if problem.get("throughput"):
+        entries["Throughput"] = _throughput(problem["throughput"])
+    return entries
+
+
+def origin(results: Mapping[str, Any]) -> dict[str, str]:
+    """Return where the numbers come from and how to get them again: term -> text.
+
+    Args:
+        results: the record.
+
+    Example:
+        >>> from jaxmlp.comparison import toy
+        >>> origin(toy.RECORD)["Commit"]
+        'unknown'
+    """
+    made = results["provenance"]
+    return {
+        "Repeat it": results["command"],
+        "With other seeds": f"{results['command']} --first-seed {_next_seed(results)}",
+        "Why this problem": wording.sentence(results["problem_chosen_because"]),
+        "Machine": f"{made['device']}, {count(made['cpus'], 'CPU')}, {made['machine']}",
+        "Versions": ", ".join(f"{name} {version}" for name, version in made["versions"].items() if version),
+        "Commit": made["commit"] or "unknown",
+        "Data (SHA-256)": "; ".join(f"{display(n)}: {p.get('data_sha256')}" for n, p in results["problems"].items()),
+        "Last call": f"{results['seconds_of_last_call']:.0f} s, compilation included",
+        "Columns of runs.csv": "problem, candidate, learning_rate, phase, seed, epoch, metric, value: one row for each "
+        "run, epoch and metric.",
+    }
+
+
+def _problem(problem):
+    settings = problem["problem"]
+    differs = f" Differences: {settings['differences']}." if settings["differences"] else ""
+    counts = join([f"{number:,} {name}" for name, number in problem["examples"].items()])
+    return f"{wording.sentence(settings['source'])}{differs} Examples: {counts}."
+
+
+def _tuning(problem):
+    tuning = problem["tuning"]
+    coarse, full = tuning["coarse"], tuning["full"]
+    text = (
+        f"Every learning rate of a grid was trained for {count(coarse['epochs'], 'epoch')} with "
+        f"{count(len(coarse['seeds']), 'seed')}; those around the best one for {count(full['epochs'], 'epoch')} with "
+        f"{count(len(full['seeds']), 'seed')}. Of these, the one with the highest mean accuracy on the validation part "
+        "was chosen."
+    )
+    widened = [f"{display(n)} by {entry['widened']}" for n, entry in problem["candidates"].items() if entry["widened"]]
+    if widened:
+        text += f" Grids whose best rate was at the edge were widened: {join(widened)}."
+    if problem["splits"] > 1:
+        text += f" All this was repeated on {problem['splits']} splits, with other seeds."
+    return text
+
+
+def _race(problem):
+    kept = problem["problem"]["keep_validation"]
+    trained = "the training part alone" if kept else "the training and validation parts"
+    return (
+        f"The choice was trained again on {trained} for {count(problem['race']['epochs'], 'epoch')} from fresh seeds "
+        f"({tables.seeds(problem)}). Only these runs were measured on the test set, and no choice was made on it."
+    )
+
+
+def _verdicts(problem):
+    level = verdicts.level_of_each_pair(len(problem["candidates"]), problem["confidence"])
+    pairs = len(problem["pairs"])
+    unit = wording.unit_of(problem)
+    margin = problem["margin"]
+    equal = f"equal, where it lies within {wording.score_of(problem).margin(margin)}; " if margin else ""
+    return (
+        f"Each of the {count(pairs, 'pair')} has Welch's interval of the difference of means at {100 * level:.4g} %, "
+        f"so that all hold together with {100 * problem['confidence']:g} % (Sidak). Better or worse: the interval "
+        f"leaves out 0; {equal}undecided otherwise. Where a difference is both real and within the margin, the word "
+        f"is better or worse. The number of further {unit}s assumes the present spreads and difference."
+    )
+
+
+def _power(problem):
+    score = wording.score_of(problem)
+    found = [f"{score.margin(float(size))}: {wording.percent(value)}" for size, value in problem["power"].items()]
+    runs = count(findings.units(problem), wording.unit_of(problem))
+    return f"Probability of finding a true difference with {runs} at the pooled spread: {'; '.join(found)}."
+
+
+def _looks(problem):
+    looks = problem["race"]["looks"]
+    sizes = [look["seeds"] if isinstance(look["seeds"], int) else len(look["seeds"]) for look in looks]
+    errors = [f"{100 * look['error']:.2g} %" for look in looks]
+    return (
+        f"Seeds were added until every pair was decided or the limit was reached. The pairs were tested after "
+        f"{join([str(size) for size in sizes])} seeds, with error probabilities of {join(errors)}: together at most "
+        f"{100 * (1 - problem['confidence']):.2g} %, so that looking often claims no more than it should."
+    )
+
+
+def _failed_means(problem):
+    chance = problem["chance"]
+    return (
+        f"A run has failed if its loss is not finite, or if its accuracy at the end is no better than chance (at most "
+        f"{100 * chance['test']:.1f} % on the test set, {100 * chance['validation']:.1f} % on the validation part: the "
+        "largest class and two standard errors). Failed runs stay in every mean."
+    )
+
+
+def _effort(problem):
+    effort = problem["effort"]
+    seconds = [f"{effort[f'seconds_{what}']:.0f} s for {name}" for what, name in _PARTS.items()]
+    return (
+        f"{effort['epochs_trained']:,.0f} epochs were trained: {effort['coarse']:,.0f} in short tuning runs, "
+        f"{effort['full']:,.0f} in tuning runs of full length and {effort['race']:,.0f} in the race. It took "
+        f"{join(seconds)}."
+    )
+
+
+_PARTS = {"tuning": "tuning", "race": "the race", "timing": "timing"}
+
+
+def _throughput(rates):
+    return (
+        f"The whole run did {rates['sweep'] / 1e9:.0f} GFLOP/s of matrix products, compilation included: "
+        f"{100 * rates['sweep'] / rates['machine']:.0f} % of the rate of a 2048 x 2048 float32 product in NumPy."
+    )
+
+
+def _next_seed(results):
+    used = [
+        seed
+        for problem in results["problems"].values()
+        for entry in problem["candidates"].values()
+        for seed in entry["race"]["seeds"]
+    ]
+    return (max(used) // 1000 + 1) * 1000
