@@ -184,7 +184,9 @@ def _report(folder: Path, screen: Console) -> None:
         screen.print(f"Warning: {caution}", style="yellow", highlight=False)
     screen.print(report.origin(results), highlight=False)
     screen.print(f"{results['seconds_of_last_call']:.0f} s in the last call.", highlight=False)
-    screen.print(f"Record, curves, runs.csv, tables, pictures and report.html: {folder}", highlight=False, soft_wrap=True)
+    screen.print(
+        f"Record, curves, runs.csv, tables, pictures and report.html: {folder}", highlight=False, soft_wrap=True
+    )
 
 
 def _print_problem(name, problem, found, screen):

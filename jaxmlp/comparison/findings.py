@@ -113,7 +113,7 @@ def coverage(problem: Mapping[str, Any], pairs: Sequence[Pair]) -> str:
         >>> coverage(toy.PROBLEM, []).split(".")[0]
         'The intervals cover other seeds'
     """
-    examples = any(pair.examples_variance > 0 for pair in pairs)
+    examples = any(pair.examples_variance is not None for pair in pairs)
     if problem["splits"] > 1:
         covered = "other seeds, and other splits with the learning rates chosen on them"
         return f"The intervals cover {covered}{', and other test examples' if examples else ''}."

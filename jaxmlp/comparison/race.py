@@ -141,7 +141,7 @@ def power(runs: Mapping[str, Runs], pairs: Sequence[Mapping[str, Any]], error: f
         return {}
     variances = np.array([r.scores.var(ddof=1) for r in runs.values()])
     deviation = float(np.sqrt(np.average(variances, weights=np.array(counts) - 1)))
-    examples = float(np.mean([pair["examples_variance"] for pair in pairs]))
+    examples = float(np.mean([pair["examples_variance"] or 0.0 for pair in pairs]))
     if not deviation > 0:
         return {}
     level = verdicts.level_of_each_pair(len(runs), 1 - error)

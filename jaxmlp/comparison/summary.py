@@ -150,7 +150,7 @@ def _pairs(problem):
     """The pairs of the record; what JSON cannot say (NaN, infinity) is null there."""
     if len(problem["candidates"]) == 1 or findings.units(problem) == 1:
         return []
-    numbers = {"difference", "low", "high", "runs_variance", "examples_variance", "degrees_of_freedom"}
+    numbers = {"difference", "low", "high", "runs_variance", "degrees_of_freedom"}
     known: list[dict[str, Any]] = [
         {f: np.nan if pair[f] is None and f in numbers else pair[f] for f in Pair._fields} for pair in problem["pairs"]
     ]

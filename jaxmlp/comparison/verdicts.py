@@ -72,8 +72,8 @@ class Pair(NamedTuple):
     runs_variance: float
     """Variance of the difference over seeds."""
 
-    examples_variance: float
-    """Variance of the difference that test examples add; 0 where right and wrong answers were not kept."""
+    examples_variance: float | None
+    """Variance of the difference that test examples add; None where right and wrong answers were not kept."""
 
     degrees_of_freedom: float
     """Of the t distribution behind the interval."""
@@ -193,20 +193,20 @@ def compare(
     scores = [np.asarray(runs.scores, float) for runs in (runs_a, runs_b)]
     difference = float(scores[0].mean() - scores[1].mean())
     if not np.isfinite(difference) or min(len(values) for values in scores) < 2:
-        return Pair(a, b, difference, np.nan, np.nan, UNDECIDED, None, np.nan, 0.0, np.nan)
+        return Pair(a, b, difference, np.nan, np.nan, UNDECIDED, None, np.nan, None, np.nan)
     parts = [values.var(ddof=1) / len(values) for values in scores]
     runs_variance, examples_variance = sum(parts), _examples_variance(runs_a.right, runs_b.right)
     terms = [(part, len(values) - 1) for part, values in zip(parts, scores, strict=True)]
-    if runs_a.right is not None:
+    if examples_variance is not None and runs_a.right is not None:
         terms.append((examples_variance, runs_a.right.shape[1] - 1))
     half, df = _half_width(terms, level)
     verdict = _verdict(difference, half, margin, higher_is_better)
     more = None
     if verdict == UNDECIDED:
         spread = sum(values.var(ddof=1) for values in scores)
-        more = _more_runs(abs(difference), scores, examples_variance, spread, level, margin)
+        more = _more_runs(abs(difference), scores, examples_variance or 0.0, spread, level, margin)
     low, high = difference - half, difference + half
-    return Pair(a, b, difference, low, high, verdict, more, float(runs_variance), float(examples_variance), df)
+    return Pair(a, b, difference, low, high, verdict, more, float(runs_variance), examples_variance, df)
 
 
 def power(difference: float, deviation: float, runs: int, *, level: float, examples_variance: float = 0.0) -> float:
@@ -268,7 +268,7 @@ def spend(looks: Sequence[float], error: float = 0.05) -> list[float]:
 
 def _examples_variance(right_a, right_b):
     if right_a is None or right_b is None:
-        return 0.0
+        return None
     a, b = np.asarray(right_a, float), np.asarray(right_b, float)
     count = a.shape[1]
     examples = (a.mean(axis=0) - b.mean(axis=0)).var(ddof=1) / count

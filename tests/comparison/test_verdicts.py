@@ -64,7 +64,7 @@ def test_the_variance_over_seeds_and_examples_is_that_of_repeated_experiments():
         a, b = (Runs(right.mean(axis=1), right) for right in answers)
         pair = compare("a", a, "b", b, level=0.95, margin=None)
         differences.append(pair.difference)
-        estimates.append(pair.runs_variance + pair.examples_variance)
+        estimates.append(pair.runs_variance + (pair.examples_variance or 0.0))
     # The standard error of a variance from 1,500 draws is 3.7 %; three of them.
     assert np.mean(estimates) == pytest.approx(np.var(differences), rel=0.11)
 
@@ -125,7 +125,7 @@ def test_no_number_of_runs_decides_what_the_test_examples_leave_open():
     b = np.array([~halves ^ (np.arange(40) == 2 * run) for run in range(5)])
     pair = compare("a", Runs(a.mean(axis=1), a), "b", Runs(b.mean(axis=1), b), level=0.95, margin=0.01)
     assert pair.verdict == verdicts.UNDECIDED and pair.more_runs is None
-    assert pair.examples_variance > pair.runs_variance
+    assert pair.examples_variance is not None and pair.examples_variance > pair.runs_variance
 
 
 def test_runs_without_a_score_leave_a_pair_undecided_and_no_other():
