@@ -148,6 +148,7 @@ def test_a_record_that_is_extended_is_that_of_the_longer_race_with_one_more_look
     assert new == old if old["verdict"] != verdicts.UNDECIDED else new["look"] == 1
 
 
+@pytest.mark.slow
 def test_only_what_is_undecided_gets_more_seeds(tmp_path, data, monkeypatch):
     tested = []
 
@@ -211,14 +212,21 @@ def test_runs_that_diverge_or_stay_at_chance_have_failed(tmp_path, data):
     plan = plan_of("sgd", learning_rates=[1e-9], seeds=1)
     record, _ = execute(tmp_path / "chance", plan, data)
     entry = record["candidates"]["sgd"]
-    for part, run in (
-        ("test", entry["race"]["test_accuracy"][0]),
-        ("validation", entry["tuning"][0]["validation_accuracy"]),
-    ):
-        level = statistics.chance_level(getattr(data, part)[1])
-        assert record["chance"][part] == level
+    assert record["chance"] == {
+        part: statistics.chance_level(getattr(data, part)[1]) for part in ("validation", "test")
+    }
+    assert entry["race"]["first_nonfinite_step"] == [-1] and entry["tuning"][0]["first_nonfinite_step"] == -1
     assert entry["race"]["failed"] == [entry["race"]["test_accuracy"][0] <= record["chance"]["test"]]
-    assert entry["race"]["first_nonfinite_step"] == [-1] and run <= 1
+
+
+def test_a_finite_loss_at_the_level_of_chance_is_a_failed_run():
+    table = {
+        "train_loss": np.full((3, 1), 2.3),
+        "test_loss": np.array([[2.3], [2.3], [np.inf]]),
+        "first_nonfinite_step": np.full(3, -1),
+    }
+    accuracy = np.array([0.12, 0.121, 0.9])
+    assert entries.failed(table, accuracy, chance=0.12).tolist() == [True, False, True]
 
 
 @pytest.mark.slow
