@@ -14,7 +14,7 @@ from jaxmlp.comparison.study import COARSE, FULL, RACE, Study
 from jaxmlp.comparison.tuning import Choice, Score
 
 __docformat__ = "google"
-__all__ = ["Finished", "describe_problem", "read_finished", "scores_of"]
+__all__ = ["Finished", "describe_problem", "failed", "read_finished", "scores_of"]
 
 
 class Finished(NamedTuple):
@@ -128,6 +128,22 @@ def scores_of(table: Arrays) -> Iterator[tuple[float, int, Score]]:
         yield float(rate), int(seed), Score(0.0, np.inf) if broken else Score(float(accuracy), float(loss))
 
 
+def failed(table: Arrays, accuracy: np.ndarray, chance: float) -> np.ndarray:
+    """Return which runs failed: those with a non-finite loss, and those whose accuracy is no better than chance.
+
+    Args:
+        table: of the runs.
+        accuracy: of each at its end, (runs,).
+        chance: as statistics.chance_level returns it for the examples of the accuracy.
+
+    Example:
+        >>> losses = {"train_loss": np.array([[0.1], [2.3]]), "first_nonfinite_step": np.array([-1, -1])}
+        >>> failed(losses, np.array([0.9, 0.1]), chance=0.12).tolist()
+        [False, True]
+    """
+    return _broken(table) | (accuracy <= chance)
+
+
 def _broken(table):
     """Which runs had a non-finite loss, while training or at the end."""
     lost = ~np.isfinite(table["train_loss"][:, -1])
@@ -149,14 +165,14 @@ def _candidate(plan, name, finished, chance, early):
         for key in ("test_accuracy", "test_loss", "train_loss", "validation_accuracy")
         if key in table
     }
-    failed = _broken(table) | (ends["test_accuracy"] <= chance["test"])
+    lost = failed(table, ends["test_accuracy"], chance["test"])
     columns = {key: table[key] for key in ("split", "first_nonfinite_step")}
     return {
         "learning_rates": tried,
         "widened": len(set(tried) - set(plan.grids[name])),
         "choices": [dict(choice.point) | {"at_edge": choice.at_edge} for choice in finished.choices[name]],
         "tuning": rows,
-        "race": {"seeds": table["seed"], **columns, **ends, "failed": failed},
+        "race": {"seeds": table["seed"], **columns, **ends, "failed": lost},
         "timing": {"seconds_per_epoch": finished.timing[name]},
         "to_target": _to_targets(plan.problem, table, early),
     }
@@ -164,8 +180,8 @@ def _candidate(plan, name, finished, chance, early):
 
 def _tuning_rows(table, epochs, chance):
     accuracy, loss = table["validation_accuracy"][:, -1], table["validation_loss"][:, -1]
-    failed = _broken(table) | (accuracy <= chance)
-    for i in range(len(failed)):
+    lost = failed(table, accuracy, chance)
+    for i in range(len(lost)):
         yield {
             "split": table["split"][i],
             "learning_rate": table["learning_rate"][i],
@@ -174,7 +190,7 @@ def _tuning_rows(table, epochs, chance):
             "validation_accuracy": accuracy[i],
             "validation_loss": loss[i],
             "first_nonfinite_step": table["first_nonfinite_step"][i],
-            "failed": failed[i],
+            "failed": lost[i],
         }
 
 

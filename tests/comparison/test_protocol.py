@@ -1,303 +1,284 @@
-"""The comparison of optimizers as its user runs it: on the command line, interrupted, resumed, reported again."""
+"""The protocol: what is trained, chosen, measured and written down; extended, replicated, repeated on other splits."""
 
 import dataclasses
-import json
 
-import matplotlib.pyplot as plt
+import jax
 import numpy as np
 import pytest
 
 import jaxmlp
-from jaxmlp.comparison import command as optimizers
-from jaxmlp.comparison import drawing, problems, protocol, record
-from jaxmlp.comparison.store import RunStore, load_arrays
+from jaxmlp.comparison import entries, plans, problems, protocol, race, statistics, verdicts
+from jaxmlp.comparison.store import RunStore
 
-pytestmark = pytest.mark.usefixtures("rough", "no_hidden_layer")
+pytestmark = pytest.mark.usefixtures("unoptimised")
 
-SMALL = ["--problem", "digits", "--optimizers", "sgd", "adam", "--learning-rates", "0.01", "0.1", "--seeds", "2"]
-SMALL += ["--epochs", "2"]
-
-
-def run(folder, *more):
-    return optimizers.main([*SMALL, "--output", str(folder), *more])
-
-
-def without_times(value):
-    """The record's numbers that must not depend on the clock."""
-    if isinstance(value, dict):
-        return {
-            k: without_times(v)
-            for k, v in value.items()
-            if not k.startswith("seconds") and k not in ("command", "crc32")
-        }
-    return value
+SHORT = dataclasses.replace(problems.get("digits"), layer_sizes=(64, 10), coarse_epochs=1, epochs=2)
+SETTINGS = {"learning_rates": [0.01, 0.1], "seeds": 2, "tuning_seeds": 1}
 
 
 @pytest.fixture(scope="module")
-def no_hidden_layer():
-    """Take the hidden layer off the digits' network, which halves what there is to compile."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(
-            problems.PROBLEMS, "digits", dataclasses.replace(problems.PROBLEMS["digits"], layer_sizes=(64, 10))
+def data():
+    return problems.load(SHORT)
+
+
+def plan_of(*optimizers, problem=SHORT, **settings):
+    return plans.make_plan(problem, optimizers or ("sgd", "adam"), **SETTINGS | settings)
+
+
+def execute(folder, plan, data, **more):
+    store = RunStore(folder, plan.describe(), resume=False)
+    return protocol.execute(plan, data, store, lambda what, done, total: None, **more)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory, data, unoptimised):
+    return execute(tmp_path_factory.mktemp("finished") / "runs", plan_of(), data)
+
+
+def test_the_record_says_what_was_tried_chosen_and_measured(finished):
+    record, curves = finished
+    assert record["tuning"] == {"coarse": {"seeds": [], "epochs": 1}, "full": {"seeds": [0], "epochs": 2}}
+    assert record["race"] == {"epochs": 2, "looks": [{"seeds": 2, "error": 0.05}], "added_looks": 0}
+    assert record["effort"]["epochs_trained"] == 2 * (2 * 2 + 2 * 2) and record["effort"]["coarse"] == 0
+    for name, entry in record["candidates"].items():
+        best = max(entry["tuning"], key=lambda run: run["validation_accuracy"])
+        assert entry["choices"] == [{"learning_rate": best["learning_rate"], "at_edge": True}]
+        assert entry["learning_rates"] == [0.01, 0.1] and entry["widened"] == 0
+        assert entry["race"]["seeds"] == [1000, 1001] and entry["race"]["split"] == [0, 0]
+        assert len(entry["timing"]["seconds_per_epoch"]) == 5
+        right = np.unpackbits(curves[f"{name}/race/right"], axis=1, count=360)
+        np.testing.assert_allclose(right.mean(axis=1), entry["race"]["test_accuracy"], atol=1e-7)
+        assert curves[f"{name}/race/test_accuracy"].shape == (2, 2)
+        assert curves[f"{name}/race/early_test_accuracy"].shape == (2, 20) == (2, len(curves["early_epochs"]))
+
+
+def test_the_verdicts_are_those_of_the_kept_answers(finished):
+    record, curves = finished
+    runs = {
+        name: verdicts.Runs(
+            curves[f"{name}/race/test_accuracy"][:, -1].astype(float),
+            np.unpackbits(curves[f"{name}/race/right"], axis=1, count=360).astype(bool),
         )
-        yield
+        for name in ("sgd", "adam")
+    }
+    [expected] = verdicts.all_pairs(runs, margin=0.002)
+    [pair] = record["pairs"]
+    assert pair == expected._asdict() | {"look": 0}
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Leave the pictures empty."""
-
-    def save(figure, path):
-        path.write_bytes(b"")
-        plt.close(figure)
-
-    monkeypatch.setattr(drawing, "save", save)
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory, rough, no_hidden_layer):
-    folder = tmp_path_factory.mktemp("finished")
-    assert run(folder) == 0
-    return folder
-
-
-def test_a_run_leaves_its_record_curves_tables_pictures_and_page(finished):
-    names = {path.name for path in finished.iterdir()}
-    pictures = {f"digits-{kind}.png" for kind in ("learning_curves", "sensitivity", "time_to_target", "budget")}
-    assert names == {"results.json", "curves.npz", "table.md", "table.tex", "report.html", "profile.png"} | pictures
-    results = json.loads((finished / "results.json").read_text())
-    assert results["problem_chosen_because"] == "named by --problem"
-    assert results["provenance"]["versions"]["jax"]
-    entry = results["problems"]["digits"]["optimizers"]["adam"]
-    assert entry["chosen"] in entry["learning_rates"] == [0.01, 0.1]
-    assert len(entry["final"]["test_accuracy"]) == 2 and np.shape(entry["tuning"]["validation_accuracy"]) == (2, 2)
-
-
-@pytest.mark.slow
-def test_the_choice_is_the_best_on_validation_and_the_test_figures_are_fit_alone(finished):
-    entry = record.read(finished / "results.json")["problems"]["digits"]["optimizers"]["adam"]
-    means = np.mean(entry["tuning"]["validation_accuracy"], axis=1)
-    assert entry["chosen"] == entry["learning_rates"][int(np.argmax(means))]
-
-    problem = problems.get("digits")
-    data, net = problems.load(problem), problem.network()
-    key = protocol.jax.random.key(1000)
-    init_key, fit_key = protocol.jax.random.split(key)
-    train = tuple(np.concatenate(parts) for parts in zip(data.train, data.validation, strict=True))
+def test_a_race_run_is_fit_alone_and_early_measurements_lead_to_the_ends_of_epochs(finished, data):
+    record, curves = finished
+    entry, net = record["candidates"]["adam"], SHORT.network()
+    init_key, fit_key = jax.random.split(jax.random.key(1000))
     result = jaxmlp.fit(
         jaxmlp.objective(net.apply),
         net.init(init_key),
-        jaxmlp.optimizers.adam(entry["chosen"]),
-        train,
+        jaxmlp.optimizers.adam(entry["choices"][0]["learning_rate"]),
+        tuple(np.concatenate(parts) for parts in zip(data.train, data.validation, strict=True)),
         key=fit_key,
         epochs=2,
         batch_size=32,
         validation=data.test,
         metrics={"accuracy": jaxmlp.accuracy(net.apply)},
     )
-    assert float(result.history.metrics["accuracy"][-1]) == pytest.approx(entry["final"]["test_accuracy"][0], abs=1e-7)
+    ends = result.history.metrics["accuracy"]
+    np.testing.assert_allclose(curves["adam/race/test_accuracy"][0], ends, atol=1e-7)
+    early = curves["early_epochs"]
+    np.testing.assert_allclose(early, np.arange(1, 21) / 10, atol=0.5 / record["steps_per_epoch"])
+    np.testing.assert_allclose(curves["adam/race/early_test_accuracy"][0, [9, 19]], ends, atol=1e-7)
 
 
-def test_the_parts_of_a_problem_are_disjoint_and_whole():
-    data = problems.load(problems.get("digits"))
-    assert [len(part[1]) for part in data] == [1150, 287, 360]
-    rows = np.concatenate([np.column_stack(part) for part in data])
+def test_the_time_to_a_target_is_the_first_measurement_that_reaches_it(finished):
+    record, curves = finished
+    for name, entry in record["candidates"].items():
+        for target, reached in entry["to_target"].items():
+            for epochs, curve in zip(reached["epochs"], curves[f"{name}/race/early_test_accuracy"], strict=True):
+                over = np.flatnonzero(curve >= float(target[:-2]) / 100 - 1e-7)
+                assert epochs == (curves["early_epochs"][over[0]] if len(over) else None)
+
+
+def test_a_killed_run_resumes_to_what_it_would_have_been(tmp_path, data, finished, monkeypatch):
+    keep, left = RunStore.keep, [3]
+
+    def kill(store, name, arrays):
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        keep(store, name, arrays)
+
+    monkeypatch.setattr(RunStore, "keep", kill)
+    with pytest.raises(KeyboardInterrupt):
+        execute(tmp_path / "runs", plan_of(), data)
+    monkeypatch.setattr(RunStore, "keep", keep)
+    store = RunStore(tmp_path / "runs", plan_of().describe(), resume=True)
+    assert len(list((tmp_path / "runs").glob("*.npz"))) == 3
+    record, curves = protocol.execute(plan_of(), data, store, lambda what, done, total: None)
+    assert_same((record, curves), finished)
+
+
+def assert_same(one, other):
+    """Equal but for what the clock decides."""
+    (record, curves), (expected, of_expected) = one, other
+    assert without_times(record) == without_times(expected)
+    assert curves.keys() == of_expected.keys()
+    for name in curves:
+        if not name.endswith("/seconds"):
+            np.testing.assert_array_equal(curves[name], of_expected[name], err_msg=name)
+
+
+def without_times(value):
+    if isinstance(value, dict):
+        return {k: without_times(v) for k, v in value.items() if not k.startswith("seconds")}
+    return value
+
+
+def test_a_record_that_is_extended_is_that_of_the_longer_race_with_one_more_look(tmp_path, data, finished):
+    record, curves = finished
+    before = entries.read_finished(record, curves)
+    extended, of_extended = execute(tmp_path / "more", plan_of(), data, before=before, add_seeds=1)
+    longer, of_longer = execute(tmp_path / "longer", plan_of(seeds=3), data)
+    assert extended["race"]["looks"] == [{"seeds": 2, "error": 0.05}, {"seeds": 3, "error": 0.025}]
+    assert extended["race"]["added_looks"] == 1
+    for name in of_longer:
+        if not name.endswith("/seconds"):
+            np.testing.assert_array_equal(of_extended[name], of_longer[name], err_msg=name)
+    for name, entry in extended["candidates"].items():
+        assert entry["race"] == longer["candidates"][name]["race"]
+    [old], [new] = record["pairs"], extended["pairs"]
+    assert new == old if old["verdict"] != verdicts.UNDECIDED else new["look"] == 1
+
+
+@pytest.mark.slow
+def test_only_what_is_undecided_gets_more_seeds(tmp_path, data, monkeypatch):
+    tested = []
+
+    def update(pairs, runs, error, look, margin):
+        tested.append({name: len(r.scores) for name, r in runs.items()})
+        words = {("sgd", "adam"): "better", ("sgd", "momentum"): "undecided", ("adam", "momentum"): "worse"}
+        words = words if look == 0 else dict.fromkeys(words, "equal")
+        return [
+            {"a": a, "b": b, "verdict": word, "look": look, "examples_variance": 0} for (a, b), word in words.items()
+        ]
+
+    monkeypatch.setattr(race, "update", update)
+    plan = plan_of("sgd", "adam", "momentum", learning_rates=[0.1], decide=True, max_seeds=6)
+    record, _ = execute(tmp_path / "runs", plan, data)
+    assert {name: len(entry["race"]["seeds"]) for name, entry in record["candidates"].items()} == {
+        "sgd": 4,
+        "adam": 2,
+        "momentum": 4,
+    }
+    assert [look["seeds"] for look in record["race"]["looks"]] == [2, 4]  # of three that were planned
+    assert [look["error"] for look in record["race"]["looks"]] == verdicts.spend([1 / 3, 2 / 3, 1])[:2]
+    assert tested == [dict.fromkeys(("sgd", "adam", "momentum"), 2), {"sgd": 4, "adam": 2, "momentum": 4}]
+
+
+def test_splits_repeat_tuning_and_choice_and_share_the_seeds_out(tmp_path, data):
+    plan = plan_of("sgd", seeds=3, splits=2)
+    record, curves = execute(tmp_path / "runs", plan, data)
+    entry = record["candidates"]["sgd"]
+    assert record["splits"] == 2 and len(entry["choices"]) == 2
+    assert entry["race"]["seeds"] == [1000, 1001, 1002, 1003] and entry["race"]["split"] == [0, 1, 0, 1]
+    assert {(run["split"], run["seed"]) for run in entry["tuning"]} == {(0, 0), (1, 1)}
+    accuracies = [[run["validation_accuracy"] for run in entry["tuning"] if run["split"] == split] for split in (0, 1)]
+    assert accuracies[0] != accuracies[1]
+    assert curves["sgd/full/split"].tolist() == [0, 0, 1, 1]
+
+
+def test_the_parts_of_every_split_are_disjoint_and_whole(data):
     whole = jaxmlp.datasets.load("digits")
     expected = np.concatenate([np.column_stack(part) for part in (whole.train, whole.test)])
-    np.testing.assert_array_equal(rows[np.lexsort(rows.T)], expected[np.lexsort(expected.T)])
+    for number in (0, 1):
+        parts = problems.resplit(SHORT, data, number)
+        assert [len(part[1]) for part in parts] == [1150, 287, 360]
+        rows = np.concatenate([np.column_stack(part) for part in parts])
+        np.testing.assert_array_equal(rows[np.lexsort(rows.T)], expected[np.lexsort(expected.T)])
+
+
+def test_other_seeds_give_another_race_after_the_same_tuning(tmp_path, data, finished):
+    record, curves = execute(tmp_path / "runs", plan_of("sgd", first_seed=7), data)
+    assert record["candidates"]["sgd"]["race"]["seeds"] == [7, 8]
+    np.testing.assert_array_equal(curves["sgd/full/train_loss"], finished[1]["sgd/full/train_loss"])
+    assert not np.array_equal(curves["sgd/race/train_loss"], finished[1]["sgd/race/train_loss"])
+
+
+def test_runs_that_diverge_or_stay_at_chance_have_failed(tmp_path, data):
+    plan = plan_of("sgd", learning_rates=[1e38], seeds=1)
+    record, _ = execute(tmp_path / "nan", plan, data)
+    entry = record["candidates"]["sgd"]
+    assert entry["race"]["failed"] == [True] and entry["race"]["test_loss"] == [None]
+    assert [run["failed"] for run in entry["tuning"]] == [True] and entry["tuning"][0]["first_nonfinite_step"] >= 0
+
+    plan = plan_of("sgd", learning_rates=[1e-9], seeds=1)
+    record, _ = execute(tmp_path / "chance", plan, data)
+    entry = record["candidates"]["sgd"]
+    assert record["chance"] == {
+        part: statistics.chance_level(getattr(data, part)[1]) for part in ("validation", "test")
+    }
+    assert entry["race"]["first_nonfinite_step"] == [-1] and entry["tuning"][0]["first_nonfinite_step"] == -1
+    assert entry["race"]["failed"] == [entry["race"]["test_accuracy"][0] <= record["chance"]["test"]]
+
+
+def test_a_finite_loss_at_the_level_of_chance_is_a_failed_run():
+    table = {
+        "train_loss": np.full((3, 1), 2.3),
+        "test_loss": np.array([[2.3], [2.3], [np.inf]]),
+        "first_nonfinite_step": np.full(3, -1),
+    }
+    accuracy = np.array([0.12, 0.121, 0.9])
+    assert entries.failed(table, accuracy, chance=0.12).tolist() == [True, False, True]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [(1,), (3, 2), (3, 1, 1)])
-def test_an_interrupted_run_resumes_to_the_record_of_an_uninterrupted_one(
-    finished, undrawn, tmp_path, monkeypatch, kills
-):
-    execute = protocol.execute
-
-    def interrupted_after(count):
-        def run_some(plan, data, store, on_run):
-            left = [count]
-
-            def counting(name, compute):
-                if not (store.folder / f"{name}.npz").exists():
-                    left[0] -= 1
-                    if left[0] < 0:
-                        raise KeyboardInterrupt
-                return RunStore.cached(store, name, compute)
-
-            store.cached = counting
-            return execute(plan, data, store, on_run)
-
-        return run_some
-
-    for index, count in enumerate(kills):
-        monkeypatch.setattr(protocol, "execute", interrupted_after(count))
-        assert run(tmp_path, *(["--resume"] if index else [])) == 130
-        assert not (tmp_path / "results.json").exists()
-        assert run(tmp_path) == 2  # without --resume, kept runs are not thrown away
-    monkeypatch.setattr(protocol, "execute", execute)
-    assert run(tmp_path, "--resume") == 0
-    assert without_times(record.read(tmp_path / "results.json")) == without_times(
-        record.read(finished / "results.json")
-    )
-    before, after = (load_arrays(folder / "curves.npz") for folder in (finished, tmp_path))
-    assert before.keys() == after.keys()
-    for name in before:
-        np.testing.assert_array_equal(before[name], after[name])
-
-
-def test_a_damaged_run_file_is_run_again(finished, tmp_path):
-    plan = {"a": 1}
-    store = RunStore(tmp_path / "runs", plan, resume=False)
-    store.cached("run", lambda: {"x": np.arange(3)})
-    path = tmp_path / "runs" / "run.npz"
-    path.write_bytes(path.read_bytes()[:50])
-    again = RunStore(tmp_path / "runs", plan, resume=True)
-    np.testing.assert_array_equal(again.cached("run", lambda: {"x": np.arange(4)})["x"], np.arange(4))
-    np.testing.assert_array_equal(again.cached("run", lambda: {"x": np.arange(5)})["x"], np.arange(4))
-
-
-def test_resuming_with_other_settings_is_refused_and_named(tmp_path):
-    RunStore(tmp_path / "runs", {"plan": {"batch_size": 32}}, resume=False).cached("a", lambda: {"x": np.ones(1)})
-    with pytest.raises(ValueError, match=r"plan\.batch_size: 32 before, 16 now"):
-        RunStore(tmp_path / "runs", {"plan": {"batch_size": 16}}, resume=True)
-
-
-def test_a_folder_that_holds_something_else_is_not_touched(tmp_path, capsys):
-    precious = tmp_path / "unfinished-runs" / "precious.txt"
-    precious.parent.mkdir()
-    precious.write_text("mine")
-    assert run(tmp_path) == 2
-    assert (
-        "holds an unfinished run; to continue it, add --resume" in capsys.readouterr().err
-        and precious.read_text() == "mine"
-    )
-
-
-def test_resuming_nothing_is_refused(tmp_path, capsys):
-    assert run(tmp_path / "new", "--resume") == 2
-    assert "nothing to resume" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("damage", ["no record", "another record", "other curves", "cut curves"])
-def test_a_report_from_what_is_no_record_is_refused(finished, tmp_path, capsys, damage):
-    record_text, curves = (finished / "results.json").read_text(), (finished / "curves.npz").read_bytes()
-    if damage != "no record":
-        (tmp_path / "results.json").write_text("{}" if damage == "another record" else record_text)
-    (tmp_path / "curves.npz").write_bytes(curves[:-9] if damage == "cut curves" else curves + b"x")
-    assert optimizers.main(["--report-only", "--output", str(tmp_path)]) == 2
-    assert "run" in capsys.readouterr().err
-
-
-def test_an_output_that_is_a_file_is_refused_with_a_way_out(tmp_path, capsys):
-    (tmp_path / "file").write_text("")
-    assert run(tmp_path / "file" / "below") == 2
-    assert "choose another folder with --output" in capsys.readouterr().err
-
-
-def test_a_report_comes_from_the_record_alone(finished, tmp_path, monkeypatch, capsys):
-    for name in ("results.json", "curves.npz"):
-        (tmp_path / name).write_bytes((finished / name).read_bytes())
-    monkeypatch.setattr(jaxmlp, "fit", None)
-    monkeypatch.setattr(jaxmlp, "sweep", None)
-    assert optimizers.main(["--report-only", "--output", str(tmp_path)]) == 0
-    assert "digits: 64-10" in capsys.readouterr().out
-    for name in ("table.md", "table.tex", "report.html"):
-        assert (tmp_path / name).read_text() == (finished / name).read_text()
-
-
-def test_the_page_is_self_contained(finished):
-    page = (finished / "report.html").read_text()
-    assert page.count("<img") == 5 and page.count('src="data:image/png;base64,') == 5
-    assert "http" not in page.split("<dl>")[0].replace("https", "http").split("data:image")[0]
+def test_a_validation_part_that_is_kept_is_measured_too(tmp_path, data):
+    problem = dataclasses.replace(SHORT, keep_validation=True, targets=(0.5,))
+    record, curves = execute(tmp_path / "runs", plan_of("sgd", problem=problem), data)
+    assert len(record["candidates"]["sgd"]["race"]["validation_accuracy"]) == 2
+    both = np.minimum(*(curves[f"sgd/race/early_{part}_accuracy"] for part in ("test", "validation")))
+    for epochs, curve in zip(record["candidates"]["sgd"]["to_target"]["50 %"]["epochs"], both, strict=True):
+        assert epochs == curves["early_epochs"][np.flatnonzero(curve >= 0.5)[0]]
 
 
 @pytest.mark.slow
-def test_without_mnist_the_default_is_digits_and_says_why(undrawn, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nothing"))
-    monkeypatch.setattr(jaxmlp.datasets, "load", no_mnist(jaxmlp.datasets.load))
-    assert optimizers.main([*SMALL[2:], "--output", str(tmp_path / "out")]) == 0
-    output = " ".join(capsys.readouterr().out.split())
-    assert "digits: used because MNIST is not available (no mnist here)" in output
-    assert "no mnist here" in record.read(tmp_path / "out" / "results.json")["problem_chosen_because"]
-
-
-def test_a_named_mnist_that_is_missing_is_an_error(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(jaxmlp.datasets, "load", no_mnist(jaxmlp.datasets.load))
-    assert optimizers.main(["--problem", "mnist", "--output", str(tmp_path)]) == 2
-    assert "no mnist here" in capsys.readouterr().err
-
-
-def no_mnist(load):
-    def refuse(name, **where):
-        if name == "mnist":
-            raise jaxmlp.datasets.DatasetUnavailableError("no mnist here")
-        return load(name, **where)
-
-    return refuse
-
-
-BAD = [
-    (["--problem", "minst"], "Did you mean 'mnist'"),
-    (["--optimizers", "adm"], "Did you mean 'adam'"),
-    (["--learning-rates", "0"], "learning_rates must be in (0"),
-    (["--learning-rates", "nan"], "learning_rates must be in (0"),
-    (["--seeds", "0"], "seeds must be at least 1"),
-    (["--epochs", "0"], "epochs must be at least 1"),
-    (["--batch-size", "100000"], "batch_size must be at most"),
-    (["--optimizers", "sgd", "sgd"], "different names"),
-]
-
-
-@pytest.mark.parametrize(
-    ("words", "message"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
-)
-def test_bad_options_are_refused_with_the_reason(words, message, tmp_path, capsys):
-    assert run(tmp_path, *words) == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "results.json").exists()
-
-
-def test_every_option_and_problem_is_explained(capsys):
-    assert optimizers.main(["--list"]) == 0
-    listed = capsys.readouterr().out
-    assert all(name[:8] in listed for name in problems.PROBLEMS)
-    with pytest.raises(SystemExit, match="0"):
-        optimizers.main(["--help"])
-    text = capsys.readouterr().out
-    for option in ("--problem", "--optimizers", "--learning-rates", "--seeds", "--epochs", "--batch-size", "--output"):
-        assert option in text
+def test_the_whole_grid_is_searched_and_progress_ends_where_it_said(tmp_path, data):
+    seen = []
+    plan = plans.make_plan(SHORT, ["sgd"], seeds=2)
+    store = RunStore(tmp_path / "runs", plan.describe(), resume=False)
+    record, _ = protocol.execute(plan, data, store, lambda what, done, total: seen.append((what, done, total)))
+    entry = record["candidates"]["sgd"]
+    assert record["tuning"]["coarse"]["seeds"] == [0] and record["tuning"]["full"]["seeds"] == [0, 1, 2]
+    assert len({run["learning_rate"] for run in entry["tuning"] if run["epochs"] == 1}) >= 9
+    full = [run["learning_rate"] for run in entry["tuning"] if run["epochs"] == 2]
+    index = entry["learning_rates"].index(entry["choices"][0]["learning_rate"])
+    assert all(full.count(rate) == 3 for rate in entry["learning_rates"][index - 1 : index + 2])
+    assert all(done <= total for _, done, total in seen) and seen[-1][1] == len(entry["tuning"]) + 2
 
 
 def test_a_plan_fills_in_what_is_left_open_and_leaves_alone_what_is_given():
+    digits = problems.get("digits")
     close = (0.123451, 0.123452)
-    assert protocol.make_plan(problems.get("digits"), ["sgd"], learning_rates=close).grids == {"sgd": close}
-    plan = protocol.make_plan(problems.get("digits"), ["sgd"], learning_rates=[0.1, 0.2])
-    assert plan.grids == {"sgd": (0.1, 0.2)} and (plan.tune_seeds, plan.seeds) == (3, 5)
-    full = protocol.make_plan(problems.get("digits"), full=True)
-    assert {len(grid) for grid in full.grids.values()} == {36} and (full.tune_seeds, full.seeds) == (10, 10)
-    # Six optimizers, 36 learning rates and 10 seeds, then 10 seeds each.
-    assert full.runs == 6 * (36 * 10 + 10)
+    plan = plans.make_plan(digits, ["sgd"], learning_rates=close)
+    assert plan.grids == {"sgd": close} and plan.widen == 0
+    assert (plan.tuning_seeds, plan.seeds, plan.first_seed, plan.margin, plan.max_seeds) == (3, 10, 1000, 0.002, None)
+    full = plans.make_plan(digits, full=True)
+    assert {len(grid) for grid in full.grids.values()} == {36} and full.tuning_seeds == 10 and full.widen
+    assert plans.make_plan(digits, splits=3).seeds == 12
+    assert plans.make_plan(digits, decide=True, seeds=5).max_seeds == 20
+    assert plans.make_plan(digits, epochs=2).problem.coarse_epochs == 2
 
 
-@pytest.mark.slow
-def test_runs_that_all_diverge_are_reported_as_such(tmp_path, capsys):
-    words = ["--problem", "digits", "--optimizers", "sgd", "--learning-rates", "1e38", "--seeds", "2", "--epochs", "2"]
-    assert optimizers.main([*words, "--output", str(tmp_path)]) == 0
-    output = capsys.readouterr().out
-    assert "Warning: Diverged: 2 of 2 runs (sgd 2)." in output and "not finite" in output and "0.00 ± 0.00" in output
-
-
-def test_resuming_on_other_data_is_refused(tmp_path, monkeypatch, capsys):
-    plan, load = RunStore.__init__, problems.load
-
-    def stop(self, *arguments, **options):
-        plan(self, *arguments, **options)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(RunStore, "__init__", stop)
-    assert run(tmp_path) == 130
-    monkeypatch.setattr(RunStore, "__init__", plan)
-    monkeypatch.setattr(problems, "load", lambda *a, **k: load(*a, **k)._replace(test=load(*a, **k).validation))
-    assert run(tmp_path, "--resume") == 2
-    assert "data.digits" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"first_seed": 2}, "first_seed must be at least 3"),
+        ({"first_seed": 5, "splits": 2}, "first_seed must be at least 6"),
+        ({"max_seeds": 20}, "add --decide"),
+        ({"decide": True, "max_seeds": 5}, "max_seeds must be at least the 10"),
+        ({"decide": True, "splits": 2}, "leave one of them out"),
+        ({"margin": 0.0}, "margin must be in"),
+        ({"splits": 0}, "splits must be at least 1"),
+    ],
+)
+def test_a_plan_that_would_not_be_honest_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        plans.make_plan(problems.get("digits"), **settings)
