@@ -40,7 +40,9 @@ def curves(problem: Mapping[str, Any], found: Summary, of: Curves, quantity: str
     epochs = next(iter(finite.values())).shape[1]
     x, y = (
         svg.scale([1, epochs], ticks=4, pad=0.02),
-        svg.scale(np.concatenate([*map(np.ravel, finite.values())]), logarithmic=True, ticks=4),
+        (_errors_scale if quantity.endswith("accuracy") else _loss_scale)(
+            np.concatenate([*map(np.ravel, finite.values())])
+        ),
     )
     at = [x.at(epoch) for epoch in range(1, epochs + 1)]
     x = x._replace(ticks=[tick for tick in x.ticks if tick == round(tick) and tick >= 1])
@@ -68,9 +70,7 @@ def sensitivity(problem: Mapping[str, Any], found: Summary) -> str:
     tuned = {row.label: _tuned(problem, row.name) for row in found.rows}
     x = svg.scale(rates, logarithmic=True, pad=0.03)
     x = x._replace(ticks=[t for t in x.ticks if abs(math.log10(t) % 1) < 1e-9][:: 2 if x.high / x.low > 1e5 else 1])
-    y = svg.scale(
-        [error for points in tuned.values() for _, error, _, _ in points], logarithmic=True, ticks=4, pad=0.06
-    )
+    y = _errors_scale([error for points in tuned.values() for _, error, _, _ in points], pad=0.06)
     places = {}
     for label, points in tuned.items():
         means = {}
@@ -85,7 +85,7 @@ def sensitivity(problem: Mapping[str, Any], found: Summary) -> str:
     marks, ends = {}, {}
     for row in found.rows:
         chosen = row.learning_rates[0]
-        ends[row.label] = f"{chosen:g}"
+        ends[row.label] = wording.rate(chosen)
         place = f"{x.at(chosen):.2f}%"
         marks[row.label] = f'<line class="chosen" x1="{place}" x2="{place}" y1="0" y2="100%"/>' + "".join(
             svg.cross(x.at(rate), f"{100 - y.inside(error):.2f}%", title)
@@ -127,12 +127,12 @@ def budget(problem: Mapping[str, Any], found: Summary) -> str:
     count = max(map(len, expected.values()))
     x = svg.scale([1, count], ticks=4, pad=0.03)
     x = x._replace(ticks=[tick for tick in x.ticks if tick == round(tick) and tick >= 1])
-    y = svg.scale(np.concatenate([*expected.values(), *lows.values(), *highs.values()]), logarithmic=True, ticks=4)
+    y = _errors_scale(np.concatenate([*expected.values(), *lows.values(), *highs.values()]))
     places = {
         label: _Place([x.at(k + 1) for k in range(len(values))], *(_each(y, v[label]) for v in (expected, lows, highs)))
         for label, values in expected.items()
     }
-    ends = {label: f"{values[min(2, len(values) - 1)]:.3g} % after 3" for label, values in expected.items()}
+    ends = {label: f"{values[min(2, len(values) - 1)]:.3g} %" for label, values in expected.items()}
     return _panels(places, x, y, ends, "learning rates tried")
 
 
@@ -183,6 +183,16 @@ def _dot(x, y, kind, title):
     return f'<circle class="{kind}" cx="{x:.2f}%" cy="{y}" r="2.6"><title>{html.escape(title)}</title></circle>'
 
 
+def _loss_scale(values):
+    return svg.scale(values, logarithmic=True, ticks=4)
+
+
+def _errors_scale(values, pad=0.05):
+    """A logarithmic axis for errors in percent, without labels beyond 100."""
+    y = svg.scale(values, logarithmic=True, ticks=4, pad=pad)
+    return y._replace(ticks=[tick for tick in y.ticks if tick <= 100])
+
+
 def _each(y, values):
     return [y.at(value) if math.isfinite(value) else math.nan for value in values]
 
@@ -204,7 +214,7 @@ def _tuned(problem, name):
 
 def _titles(problem, name):
     return [
-        f"rate {run['learning_rate']:g}, seed {run['seed']}, {wording.count(run['epochs'], 'epoch')}"
+        f"rate {wording.rate(run['learning_rate'])}, seed {run['seed']}, {wording.count(run['epochs'], 'epoch')}"
         + (", failed" if run["failed"] else "")
         for run in problem["candidates"][name]["tuning"]
         if run["split"] == 0
