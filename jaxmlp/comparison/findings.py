@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxmlp.comparison import verdicts, wording
+from jaxmlp.comparison import wording
 from jaxmlp.comparison.statistics import Interval
 from jaxmlp.comparison.verdicts import BETTER, EQUAL, UNDECIDED, WORSE, Pair
 from jaxmlp.comparison.wording import count, display, join, number
@@ -165,10 +165,11 @@ def edges(problem: Mapping[str, Any]) -> list[str]:
     for name, entry in problem["candidates"].items():
         at_edge = sorted({choice["learning_rate"] for choice in entry["choices"] if choice["at_edge"]})
         if at_edge:
-            low, high = entry["learning_rates"][0], entry["learning_rates"][-1]
+            low, high = wording.rate(entry["learning_rates"][0]), wording.rate(entry["learning_rates"][-1])
+            best = join([wording.rate(rate) for rate in at_edge])
             found.append(
-                f"The best learning rate of {display(name)}, {join([wording.rate(rate) for rate in at_edge])}, is at the edge "
-                f"of its grid ({wording.rate(low)} to {wording.rate(high)}); a wider grid may change its rank (--learning-rates)."
+                f"The best learning rate of {display(name)}, {best}, is at the edge "
+                f"of its grid ({low} to {high}); a wider grid may change its rank (--learning-rates)."
             )
     return found
 
@@ -295,8 +296,3 @@ def _failed(none, where, failed):
         return f"No run {none}{' failed' if 'failed' not in none else ''} ({count(total, 'run')})."
     each = ", ".join(f"{display(name)} {sum(runs)}" for name, runs in failed.items() if any(runs))
     return f"{where}, {bad} of {count(total, 'run')} failed ({each})."
-
-
-def undecidable(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the undecided pairs that no number of seeds would decide."""
-    return [pair for pair in pairs if pair.verdict == verdicts.UNDECIDED and pair.more_runs is None]

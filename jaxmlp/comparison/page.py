@@ -87,7 +87,7 @@ def _title(problems):
 def _answer(name, problem, summary):
     first, *rest = summary.answer
     parts = [f"<p class=verdict>{_text(first)}</p><p class=power>{_text(' '.join(rest))}</p>"]
-    parts.append(f"<p class=about>{_text(tables.title(name, problem))}.</p>")
+    parts.append(f"<p class=about>{_text(wording.sentence(tables.title(name, problem)))}</p>")
     parts += [f"<p class=caution>Warning: {_text(warning)}</p>" for warning in summary.warnings]
     return "".join(parts)
 
@@ -184,7 +184,7 @@ def _table(cells: Cells) -> str:
     )
     # Not a <caption>: on a phone that is as wide as the table, which is wider than the screen.
     return (
-        f"<p class=caption>{_text(cells.caption[0].upper() + cells.caption[1:])}</p>"
+        f"<p class=caption>{_text(wording.capital(cells.caption))}</p>"
         "<div class=wide><table class=sortable>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )

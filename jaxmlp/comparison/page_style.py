@@ -86,7 +86,8 @@ code.option { white-space: nowrap; }
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; } h2 { margin-top: 1.6rem; }
-  h2, h3, figcaption, .axes { break-after: avoid; } .strips, .matrix, dd { break-inside: avoid; } .note { break-before: avoid; }
+  h2, h3, figcaption, .axes { break-after: avoid; }
+  .strips, .matrix, dd { break-inside: avoid; } .note { break-before: avoid; }
   .wide { overflow: visible; } table { font-size: 8.5pt; } th button::after { content: ""; }
   .panels { grid-template-columns: repeat(3, 1fr); } tr { break-inside: avoid; } a { color: inherit; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

@@ -38,19 +38,17 @@ def curves(problem: Mapping[str, Any], found: Summary, of: Curves, quantity: str
         lines[row.label] = _error(values, problem, "test") if quantity.endswith("accuracy") else values
     finite = {label: np.where(np.isfinite(values), values, np.nan) for label, values in lines.items()}
     epochs = next(iter(finite.values())).shape[1]
-    x, y = (
-        svg.scale([1, epochs], ticks=4, pad=0.02),
-        (_errors_scale if quantity.endswith("accuracy") else _loss_scale)(
-            np.concatenate([*map(np.ravel, finite.values())])
-        ),
-    )
+    drawn = np.concatenate([*map(np.ravel, finite.values())])
+    x = svg.scale([1, epochs], ticks=4, pad=0.02)
+    y = _errors_scale(drawn) if quantity.endswith("accuracy") else svg.scale(drawn, logarithmic=True, ticks=4)
     at = [x.at(epoch) for epoch in range(1, epochs + 1)]
     x = x._replace(ticks=[tick for tick in x.ticks if tick == round(tick) and tick >= 1])
     places = {
         label: _Place(at, _each(y, v.mean(0)), _each(y, v.min(0)), _each(y, v.max(0))) for label, v in finite.items()
     }
     unit = " %" if quantity.endswith("accuracy") else ""
-    ends = {label: f"{values[:, -1].mean():.3g}{unit}" for label, values in lines.items()}
+    means = {label: values[:, -1].mean() for label, values in lines.items()}
+    ends = {label: f"{mean:.3g}{unit}" if np.isfinite(mean) else "not finite" for label, mean in means.items()}
     return _panels(places, x, y, ends, "epoch")
 
 
@@ -181,10 +179,6 @@ def _panels(places, x, y, ends, axis, *, marks=None, form="{:g}", others=True, d
 
 def _dot(x, y, kind, title):
     return f'<circle class="{kind}" cx="{x:.2f}%" cy="{y}" r="2.6"><title>{html.escape(title)}</title></circle>'
-
-
-def _loss_scale(values):
-    return svg.scale(values, logarithmic=True, ticks=4)
 
 
 def _errors_scale(values, pad=0.05):

@@ -12,6 +12,7 @@ __docformat__ = "google"
 __all__ = [
     "ACCURACY",
     "Score",
+    "capital",
     "count",
     "display",
     "join",
@@ -19,8 +20,8 @@ __all__ = [
     "percent",
     "plus_minus",
     "rate",
-    "seconds",
     "score_of",
+    "seconds",
     "sentence",
     "unit_of",
 ]
@@ -192,7 +193,17 @@ def sentence(text: str) -> str:
         >>> sentence("named by --problem")
         'Named by --problem.'
     """
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+    return capital(text) + ("" if text.endswith(".") else ".")
+
+
+def capital(text: str) -> str:
+    """Return a text with a capital at its beginning.
+
+    Example:
+        >>> capital("digits: 64-10")
+        'Digits: 64-10'
+    """
+    return text[:1].upper() + text[1:]
 
 
 def rate(value: float) -> str:
