@@ -41,7 +41,7 @@ def runs(problem: Mapping[str, Any], found: Summary) -> str:
         half = 0.0 if row.score.n == 1 else row.score.half_width
         mean = row.score.mean
         ends = (score.scale * (mean - half), score.scale * (mean + half))
-        rates = ", ".join(f"{rate:g}" for rate in row.learning_rates)
+        rates = ", ".join(map(wording.rate, row.learning_rates))
         good = [mark for mark, bad in zip(marks, failed, strict=True) if not bad]
         bad = [mark for mark, bad in zip(marks, failed, strict=True) if bad]
         strips.append(
@@ -79,7 +79,7 @@ def times(problem: Mapping[str, Any], found: Summary, target: str) -> str:
         ]
         never = len(epochs) - len(dots)
         note = f"{never} of {len(epochs)} never" if never and dots else ""
-        value = f"{time.seconds:.2g} s" if math.isfinite(time.seconds) else "never"
+        value = f"{wording.seconds(time.seconds)} s" if math.isfinite(time.seconds) else "never"
         strips.append(_Strip(row.label, note, value, dots, [], time.seconds, time.low, time.high))
     values = [value for strip in strips for value, _ in strip.dots]
     values += [strip.high for strip in strips if math.isfinite(strip.high)]
@@ -108,20 +108,23 @@ def _strips(strips: Sequence[_Strip], x: Scale, axis: str) -> str:
         )
         low, high = x.inside(strip.low), x.inside(strip.high)
         lines += f'<rect class="band" x="{low:.2f}%" width="{max(0.0, high - low):.2f}%" y="8" height="{_ROW - 16}"/>'
-        if math.isfinite(strip.middle):
+        off = math.isfinite(strip.middle) and not -1 <= x.at(strip.middle) <= 101
+        if math.isfinite(strip.middle) and not off:
             middle = x.inside(strip.middle)
             lines += f'<line class="mean" x1="{middle:.2f}%" x2="{middle:.2f}%" y1="4" y2="{_ROW - 4}"/>'
-        places = [x.inside(value) for value, _ in strip.dots]
-        lines += "".join(
-            svg.dot(place, _ROW / 2 + shift, "dot", title)
-            for place, shift, (_, title) in zip(places, _spread(places), strip.dots, strict=True)
-        )
-        lines += "".join(svg.cross(x.inside(v), _ROW / 2, f"{title}, failed") for v, title in strip.failed)
+        places = [x.inside(value) for value, _ in [*strip.dots, *strip.failed]]
+        shifts = [_ROW / 2 + shift for shift in _spread(places)]
+        count = len(strip.dots)
+        for place, shift, (_, title) in zip(places[:count], shifts[:count], strip.dots, strict=True):
+            lines += svg.dot(place, shift, "dot", title)
+        for place, shift, (_, title) in zip(places[count:], shifts[count:], strip.failed, strict=True):
+            lines += svg.cross(place, shift, f"{title}, failed")
         picture = svg.box(lines, _ROW, f"{strip.label}: {strip.value} {strip.note}".strip())
-        note = f" <small>{html.escape(strip.note)}</small>" if strip.note else ""
+        notes = [note for note in (strip.note, "mean off the axis" if off else "") if note]
+        note = f" <small>{html.escape(', '.join(notes))}</small>" if notes else ""
         rows.append(
-            f"<div class=name>{html.escape(strip.label)}{note}</div><div class=strip>{picture}</div>"
-            f"<div class=value>{html.escape(strip.value)}</div>"
+            f"<div class=row><div class=name>{html.escape(strip.label)}{note}</div><div class=strip>{picture}</div>"
+            f"<div class=value>{html.escape(strip.value)}</div></div>"
         )
     digits = max((len(f"{tick:.10g}".partition(".")[2]) for tick in x.ticks), default=0)
     ticks = svg.box(svg.across(x._replace(), 0, f"{{:.{digits}f}}"), 22, axis)

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.stats
 
 from jaxmlp.comparison import verdicts
-from jaxmlp.comparison.wording import display, join
+from jaxmlp.comparison.wording import display, join, seconds
 
 __docformat__ = "google"
 __all__ = ["Duration", "cost_of_an_epoch", "durations", "in_words", "median_seconds"]
@@ -61,8 +61,8 @@ def durations(problem: Mapping[str, Any], target: str) -> dict[str, Duration]:
         epochs = _epochs(entry, target)
         draws = np.median(random.choice(epochs, (_DRAWS, len(epochs))), axis=1)
         logs = np.log(entry["timing"]["seconds_per_epoch"])
-        seconds = draws * np.exp(logs.mean() + _noise(logs, random))
-        low, high = (float(np.quantile(seconds, q, method="inverted_cdf")) for q in (0.025, 0.975))
+        taken = draws * np.exp(logs.mean() + _noise(logs, random))
+        low, high = (float(np.quantile(taken, q, method="inverted_cdf")) for q in (0.025, 0.975))
         middle = float(np.median(epochs)) * float(np.exp(logs.mean()))
         found[name] = Duration(epochs.tolist(), middle, low, high, draws)
     return found
@@ -87,7 +87,7 @@ def in_words(problem: Mapping[str, Any], target: str, found: Mapping[str, Durati
     if not reaching:
         return f"To {target}: no candidate gets there in half of its runs or more."
     if len(found) == 1:
-        return f"To {target}: the median is {found[reaching[0]].seconds:.2g} s."
+        return f"To {target}: the median is {seconds(found[reaching[0]].seconds)} s."
     level = verdicts.level_of_each_pair(len(found))
     first = reaching[0]
     tied = [name for name in reaching[1:] if not _slower(problem, found, name, first, level)]
@@ -113,15 +113,15 @@ def cost_of_an_epoch(problem: Mapping[str, Any]) -> str:
     Example:
         >>> from jaxmlp.comparison import toy
         >>> print(cost_of_an_epoch(toy.PROBLEM))
-        An epoch takes 0.02 s (SGD) to 0.024 s (Adam); 3 of the 3 pairs differ by more than the timing noise (3 turns).
+        An epoch takes 0.020 s (SGD) to 0.024 s (Adam); 3 of the 3 pairs differ by more than the timing noise (3 turns).
     """
     logs = {name: np.log(entry["timing"]["seconds_per_epoch"]) for name, entry in problem["candidates"].items()}
     order = sorted(logs, key=lambda name: logs[name].mean())
     turns = min(map(len, logs.values()))
-    text = f"An epoch takes {np.exp(logs[order[0]].mean()):.2g} s ({display(order[0])})"
+    text = f"An epoch takes {seconds(np.exp(logs[order[0]].mean()))} s ({display(order[0])})"
     if len(order) == 1:
         return text + "."
-    text += f" to {np.exp(logs[order[-1]].mean()):.2g} s ({display(order[-1])})"
+    text += f" to {seconds(np.exp(logs[order[-1]].mean()))} s ({display(order[-1])})"
     if turns == 1:
         return text + "; with a single turn, the noise of these times is unknown."
     level = verdicts.level_of_each_pair(len(order))
@@ -154,8 +154,8 @@ def median_seconds(problems: Mapping[str, Any]) -> dict[str, dict[str, float | N
             entry = problem["candidates"][candidate]
             for target in entry["to_target"]:
                 logs = np.log(entry["timing"]["seconds_per_epoch"])
-                seconds = float(np.median(_epochs(entry, target)) * np.exp(logs.mean()))
-                found[f"{name}, {target}"] = seconds if np.isfinite(seconds) else None
+                median = float(np.median(_epochs(entry, target)) * np.exp(logs.mean()))
+                found[f"{name}, {target}"] = median if np.isfinite(median) else None
     return times
 
 

@@ -81,7 +81,7 @@ def learning_curves(name: str, problem: Mapping[str, Any], summary: Summary, cur
         own, color = errors[row.name], LOOKS[row.name]["color"]
         ax.fill_between(x, own.min(axis=0), own.max(axis=0), color=color, alpha=0.2, linewidth=0)
         ax.plot(x, own.mean(axis=0), color=color, linewidth=2)
-        ax.set_title(f"{row.label} ({', '.join(f'{rate:g}' for rate in row.learning_rates)})", fontsize=10)
+        ax.set_title(f"{row.label} ({', '.join(map(wording.rate, row.learning_rates))})", fontsize=10)
         logarithmic(ax)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
         ax.set_ylim(0.9 * min(map(np.min, errors.values())), 1.1 * max(map(np.max, errors.values())))

@@ -4,7 +4,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxmlp.comparison import verdicts, wording
+from jaxmlp.comparison import wording
+from jaxmlp.comparison.statistics import Interval
 from jaxmlp.comparison.verdicts import BETTER, EQUAL, UNDECIDED, WORSE, Pair
 from jaxmlp.comparison.wording import count, display, join, number
 
@@ -42,7 +43,9 @@ def oriented(pairs: Sequence[Pair]) -> dict[tuple[str, str], Pair]:
     return both
 
 
-def answer(name: str, problem: Mapping[str, Any], ranking: Sequence[str], pairs: Sequence[Pair]) -> list[str]:
+def answer(
+    name: str, problem: Mapping[str, Any], ranking: Sequence[str], pairs: Sequence[Pair], best: Interval
+) -> list[str]:
     """Return the verdict in two sentences.
 
     Args:
@@ -50,6 +53,7 @@ def answer(name: str, problem: Mapping[str, Any], ranking: Sequence[str], pairs:
         problem: the record's entry of the problem.
         ranking: names of the candidates, best mean first.
         pairs: of the candidates; empty if there is one candidate or one run of each.
+        best: score of the first candidate.
 
     Example:
         >>> from jaxmlp.comparison import summary, toy
@@ -57,15 +61,18 @@ def answer(name: str, problem: Mapping[str, Any], ranking: Sequence[str], pairs:
         On digits, Nesterov and Adam are better than SGD; Nesterov and Adam cannot be told apart.
     """
     labels = [display(candidate) for candidate in ranking]
-    runs, where = units(problem), f"On {display(name)}"
+    runs, where, score = units(problem), f"On {display(name)}", wording.score_of(problem)
     if len(ranking) == 1:
-        return [f"{where}, {labels[0]} was trained alone, so that there is nothing to compare.", _spread(problem, runs)]
-    if runs == 1:
-        unit = wording.unit_of(problem)
         return [
-            f"{where}, {labels[0]} scored highest, but one {unit} cannot show whether any difference is real."
-            if wording.score_of(problem).higher_is_better
-            else f"{where}, {labels[0]} scored lowest, but one {unit} cannot show whether any difference is real.",
+            f"{where}, {labels[0]} reaches a {score.name} of {score.interval(best)}{score.unit}, with nothing to "
+            "compare it to.",
+            _spread(problem, runs),
+        ]
+    if runs == 1:
+        unit, end = wording.unit_of(problem), "highest" if score.higher_is_better else "lowest"
+        return [
+            f"{where}, {labels[0]} has the {end} {score.name} ({score.value(best.mean)}{score.unit}), but one {unit} "
+            "cannot show whether any difference is real.",
             f"Two {unit}s give an interval; ten make it narrow enough to be useful.",
         ]
     return [f"{where}, {_verdict(ranking, pairs, problem)}.", power_sentence(problem)]
@@ -158,10 +165,11 @@ def edges(problem: Mapping[str, Any]) -> list[str]:
     for name, entry in problem["candidates"].items():
         at_edge = sorted({choice["learning_rate"] for choice in entry["choices"] if choice["at_edge"]})
         if at_edge:
-            low, high = entry["learning_rates"][0], entry["learning_rates"][-1]
+            low, high = wording.rate(entry["learning_rates"][0]), wording.rate(entry["learning_rates"][-1])
+            best = join([wording.rate(rate) for rate in at_edge])
             found.append(
-                f"The best learning rate of {display(name)}, {join([f'{rate:g}' for rate in at_edge])}, is at the edge "
-                f"of its grid ({low:g} to {high:g}); a wider grid may change its rank (--learning-rates)."
+                f"The best learning rate of {display(name)}, {best}, is at the edge "
+                f"of its grid ({low} to {high}); a wider grid may change its rank (--learning-rates)."
             )
     return found
 
@@ -268,7 +276,9 @@ def _counts(ranking, both, differ, equal, undecided, within):
     ahead = (
         better[0]
         if better and better[0].endswith("all the others")
-        else f"no candidate is better than {join([display(name) for name in unbeaten], 'or')}"
+        else f"no optimizer is shown to be better than {join([display(name) for name in unbeaten], 'or')}"
+        if len(unbeaten) <= 3
+        else f"{number(len(unbeaten))} of the {number(len(ranking))} are not shown to be worse than any other"
     )
     others = [f"{differ} differ"] if differ else []
     others += [f"{equal} {'is' if equal == 1 else 'are'} {within}"] if equal else []
@@ -286,8 +296,3 @@ def _failed(none, where, failed):
         return f"No run {none}{' failed' if 'failed' not in none else ''} ({count(total, 'run')})."
     each = ", ".join(f"{display(name)} {sum(runs)}" for name, runs in failed.items() if any(runs))
     return f"{where}, {bad} of {count(total, 'run')} failed ({each})."
-
-
-def undecidable(pairs: Sequence[Pair]) -> list[Pair]:
-    """Return the undecided pairs that no number of seeds would decide."""
-    return [pair for pair in pairs if pair.verdict == verdicts.UNDECIDED and pair.more_runs is None]

@@ -1,6 +1,7 @@
 """A comparison as one self-contained HTML page that answers first: verdict, picture, pairs, tables, small print."""
 
 import html
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,7 @@ def _title(problems):
 def _answer(name, problem, summary):
     first, *rest = summary.answer
     parts = [f"<p class=verdict>{_text(first)}</p><p class=power>{_text(' '.join(rest))}</p>"]
-    parts.append(f"<p class=about>{_text(tables.title(name, problem))}.</p>")
+    parts.append(f"<p class=about>{_text(wording.sentence(tables.title(name, problem)))}</p>")
     parts += [f"<p class=caution>Warning: {_text(warning)}</p>" for warning in summary.warnings]
     return "".join(parts)
 
@@ -118,7 +119,8 @@ def _section(name, problem, summary, curves, where):
         parts += [f"<h2>Tuning budget{where}</h2>", _budget(problem, budget)]
     parts.append(f"<h2>Time to target{where}</h2>")
     for target, found in summary.times.items():
-        picture = dots.times(problem, summary, target)
+        reached = any(np.isfinite(duration.seconds) for duration in found.values())
+        picture = dots.times(problem, summary, target) if reached else ""
         parts.append(_figure(picture, durations.in_words(problem, target, found)))
     parts.append(
         f"<p class=note>{_text(durations.cost_of_an_epoch(problem))} Each dot is a run, each line the median and each "
@@ -164,7 +166,7 @@ def _matrix(problem, summary):
     margin = f"; equal: it lies within {score.margin(problem['margin'])} of 0" if problem["margin"] else ""
     reading = (
         "Read by row: what the optimizer on the left is, compared with the one above, and the difference in "
-        f"{score.name}{' in points' if score.difference_unit else ''}. Better and worse: the interval of the "
+        f"{score.name}{' in points' if score is wording.ACCURACY else ''}. Better and worse: the interval of the "
         f"difference leaves out 0{margin}. Undecided: at the present spreads, so many more {unit}s of each would "
         f"decide. All intervals hold together with {100 * problem['confidence']:g} %."
     )
@@ -182,7 +184,8 @@ def _table(cells: Cells) -> str:
     )
     # Not a <caption>: on a phone that is as wide as the table, which is wider than the screen.
     return (
-        f"<h3>{_text(cells.caption[0].upper() + cells.caption[1:])}</h3><div class=wide><table class=sortable>"
+        f"<p class=caption>{_text(wording.capital(cells.caption))}</p>"
+        "<div class=wide><table class=sortable>"
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -209,7 +212,8 @@ def _budget(problem, picture):
     reading = (
         "Expected validation error (%) of the best of k learning rates, drawn without replacement from a window around "
         "the optimizer's own optimum that is as wide for all. "
-        f"It rests on the short runs ({_runs(problem['tuning']['coarse'])}). Band: 95 %, by bootstrap."
+        f"It rests on the short runs ({_runs(problem['tuning']['coarse'])}). Band: 95 %, by bootstrap; at the top "
+        "right: after three tries."
     )
     return f"<figure><p class=axes>{_text(reading)}</p>{picture}</figure>"
 
@@ -231,9 +235,8 @@ def _figure(picture, caption):
 
 
 def _list(entries):
-    return (
-        "<dl>" + "".join(f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>" for name, value in entries.items()) + "</dl>"
-    )
+    items = "".join(f"<dt>{_text(name)}</dt><dd>{_marked(value)}</dd>" for name, value in entries.items())
+    return f"<dl>{items}</dl>"
 
 
 def _links(path):
@@ -241,9 +244,16 @@ def _links(path):
     return f"<p>Files: {', '.join(found)}.</p>" if found else ""
 
 
+def _marked(value):
+    """Text in which commands and options stand out, and no line breaks within an option."""
+    if value.startswith("python -m "):
+        return f"<code>{_text(value)}</code>"
+    return re.sub(r"(--[a-z-]*[a-z])", r"<code class=option>\1</code>", _text(value))
+
+
 def _any_failed(summary):
     return any(row.failed[0] for row in summary.rows)
 
 
 def _text(value):
-    return html.escape(str(value))
+    return html.escape(str(value)).replace(" %", "\u00a0%")

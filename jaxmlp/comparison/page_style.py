@@ -39,14 +39,14 @@ path { fill: none; vector-effect: non-scaling-stroke; } path.band { fill: var(--
 .strips { display: grid; grid-template-columns: max-content 1fr max-content; column-gap: 1.2rem; align-items: center; }
 .name { font-weight: 600; } .name small { font-weight: 400; color: var(--soft); margin-left: .3rem; }
 .value { font-variant-numeric: tabular-nums; text-align: right; white-space: nowrap; }
-.axis { display: contents; } .axis .strip { grid-column: 2; } .unit { grid-column: 2; }
+.row, .axis { display: contents; } .axis .strip { grid-column: 2; } .unit { grid-column: 2; }
 .unit { color: var(--soft); font-size: .82rem; text-align: center; }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: .9rem 1.4rem; }
 .panel { break-inside: avoid; } .plot { padding: .3rem .3rem 1.4rem 2.3rem; }
 .head { display: flex; justify-content: space-between; padding-left: 2.3rem; } .head span { color: var(--soft); }
 .head span, .axes { font-size: .85rem; } .axes { color: var(--soft); margin: .2rem 0 .6rem; }
-.wide { overflow-x: auto; margin: .5rem 0; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .95rem; }
+.wide { overflow-x: auto; margin: .5rem 0; } .caption { margin-top: 1.6rem; font-weight: 600; font-size: .95rem; }
+table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; font-size: .95rem; }
 th, td { padding: .32rem .75rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule); }
 th { font-weight: 600; vertical-align: bottom; } thead th { white-space: normal; min-width: 5.2rem; line-height: 1.25; }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: var(--paper); z-index: 1;
@@ -69,20 +69,25 @@ th[aria-sort=descending] button::after { content: "\\2193"; color: var(--own); }
 dl { display: grid; grid-template-columns: 11rem 1fr; gap: .5rem 1.2rem; font-size: .92rem; }
 dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; max-width: 46rem; }
 code { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .92em; }
+code.option { white-space: nowrap; }
 @media (max-width: 40rem) {
-  body { padding-top: 1rem; } .verdict { font-size: 1.2rem; } .power { font-size: 1rem; }
-  .strips { grid-template-columns: 1fr max-content; column-gap: .6rem; }
-  .strips .strip, .axis .strip, .unit { grid-column: 1 / -1; } .strips > .strip { margin-bottom: .35rem; }
-  .strips .value { grid-row: auto; } .strips > .strip { order: 0; }
+  body { padding: 1rem .75rem 3rem; } .verdict { font-size: 1.2rem; } .power { font-size: 1rem; }
+  .strips, .axis { display: block; } .row { display: grid; grid-template: "name value" "strip strip" / 1fr auto; }
+  .row .name { grid-area: name; } .row .value { grid-area: value; } .row .strip { grid-area: strip; }
   .panels { grid-template-columns: 1fr 1fr; gap: .6rem .8rem; } .plot { padding-left: 1.9rem; }
   .head { padding-left: 0; font-size: .9rem; } .tick { font-size: 10.5px; }
   th, td { padding: .3rem .5rem; } table { font-size: .88rem; }
-  .matrix { font-size: .74rem; } .matrix td, .matrix thead th { min-width: 3.6rem; padding: .25rem .2rem; }
+  .matrix { font-size: .64rem; } .matrix td b, .matrix thead th { font-weight: 500; }
+  .matrix td, .matrix thead th { min-width: 0; padding: .25rem 1px; border-width: 1px; }
+  .matrix th:first-child { padding-right: .3rem; }
+  .matrix tr > :nth-child(2), .matrix tbody tr:last-child { display: none; }
+  .matrix td.below, .matrix td.self { visibility: hidden; }
   dl { display: block; } dd { margin-bottom: .7rem; }
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; } h2 { margin-top: 1.6rem; }
-  h2, h3, figcaption, .axes { break-after: avoid; } figure, .matrix, dd { break-inside: avoid; }
+  h2, h3, figcaption, .axes { break-after: avoid; }
+  .strips, .matrix, dd { break-inside: avoid; } .note { break-before: avoid; }
   .wide { overflow: visible; } table { font-size: 8.5pt; } th button::after { content: ""; }
   .panels { grid-template-columns: repeat(3, 1fr); } tr { break-inside: avoid; } a { color: inherit; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

@@ -38,17 +38,17 @@ def curves(problem: Mapping[str, Any], found: Summary, of: Curves, quantity: str
         lines[row.label] = _error(values, problem, "test") if quantity.endswith("accuracy") else values
     finite = {label: np.where(np.isfinite(values), values, np.nan) for label, values in lines.items()}
     epochs = next(iter(finite.values())).shape[1]
-    x, y = (
-        svg.scale([1, epochs], ticks=4, pad=0.02),
-        svg.scale(np.concatenate([*map(np.ravel, finite.values())]), logarithmic=True, ticks=4),
-    )
+    drawn = np.concatenate([*map(np.ravel, finite.values())])
+    x = svg.scale([1, epochs], ticks=4, pad=0.02)
+    y = _errors_scale(drawn) if quantity.endswith("accuracy") else svg.scale(drawn, logarithmic=True, ticks=4)
     at = [x.at(epoch) for epoch in range(1, epochs + 1)]
     x = x._replace(ticks=[tick for tick in x.ticks if tick == round(tick) and tick >= 1])
     places = {
         label: _Place(at, _each(y, v.mean(0)), _each(y, v.min(0)), _each(y, v.max(0))) for label, v in finite.items()
     }
     unit = " %" if quantity.endswith("accuracy") else ""
-    ends = {label: f"{values[:, -1].mean():.3g}{unit}" for label, values in lines.items()}
+    means = {label: values[:, -1].mean() for label, values in lines.items()}
+    ends = {label: f"{mean:.3g}{unit}" if np.isfinite(mean) else "not finite" for label, mean in means.items()}
     return _panels(places, x, y, ends, "epoch")
 
 
@@ -68,9 +68,7 @@ def sensitivity(problem: Mapping[str, Any], found: Summary) -> str:
     tuned = {row.label: _tuned(problem, row.name) for row in found.rows}
     x = svg.scale(rates, logarithmic=True, pad=0.03)
     x = x._replace(ticks=[t for t in x.ticks if abs(math.log10(t) % 1) < 1e-9][:: 2 if x.high / x.low > 1e5 else 1])
-    y = svg.scale(
-        [error for points in tuned.values() for _, error, _, _ in points], logarithmic=True, ticks=4, pad=0.06
-    )
+    y = _errors_scale([error for points in tuned.values() for _, error, _, _ in points], pad=0.06)
     places = {}
     for label, points in tuned.items():
         means = {}
@@ -85,7 +83,7 @@ def sensitivity(problem: Mapping[str, Any], found: Summary) -> str:
     marks, ends = {}, {}
     for row in found.rows:
         chosen = row.learning_rates[0]
-        ends[row.label] = f"{chosen:g}"
+        ends[row.label] = wording.rate(chosen)
         place = f"{x.at(chosen):.2f}%"
         marks[row.label] = f'<line class="chosen" x1="{place}" x2="{place}" y1="0" y2="100%"/>' + "".join(
             svg.cross(x.at(rate), f"{100 - y.inside(error):.2f}%", title)
@@ -127,12 +125,12 @@ def budget(problem: Mapping[str, Any], found: Summary) -> str:
     count = max(map(len, expected.values()))
     x = svg.scale([1, count], ticks=4, pad=0.03)
     x = x._replace(ticks=[tick for tick in x.ticks if tick == round(tick) and tick >= 1])
-    y = svg.scale(np.concatenate([*expected.values(), *lows.values(), *highs.values()]), logarithmic=True, ticks=4)
+    y = _errors_scale(np.concatenate([*expected.values(), *lows.values(), *highs.values()]))
     places = {
         label: _Place([x.at(k + 1) for k in range(len(values))], *(_each(y, v[label]) for v in (expected, lows, highs)))
         for label, values in expected.items()
     }
-    ends = {label: f"{values[min(2, len(values) - 1)]:.3g} % after 3" for label, values in expected.items()}
+    ends = {label: f"{values[min(2, len(values) - 1)]:.3g} %" for label, values in expected.items()}
     return _panels(places, x, y, ends, "learning rates tried")
 
 
@@ -183,6 +181,12 @@ def _dot(x, y, kind, title):
     return f'<circle class="{kind}" cx="{x:.2f}%" cy="{y}" r="2.6"><title>{html.escape(title)}</title></circle>'
 
 
+def _errors_scale(values, pad=0.05):
+    """A logarithmic axis for errors in percent, without labels beyond 100."""
+    y = svg.scale(values, logarithmic=True, ticks=4, pad=pad)
+    return y._replace(ticks=[tick for tick in y.ticks if tick <= 100])
+
+
 def _each(y, values):
     return [y.at(value) if math.isfinite(value) else math.nan for value in values]
 
@@ -204,7 +208,7 @@ def _tuned(problem, name):
 
 def _titles(problem, name):
     return [
-        f"rate {run['learning_rate']:g}, seed {run['seed']}, {wording.count(run['epochs'], 'epoch')}"
+        f"rate {wording.rate(run['learning_rate'])}, seed {run['seed']}, {wording.count(run['epochs'], 'epoch')}"
         + (", failed" if run["failed"] else "")
         for run in problem["candidates"][name]["tuning"]
         if run["split"] == 0

@@ -75,7 +75,8 @@ def origin(results: Mapping[str, Any]) -> dict[str, str]:
 def _problem(problem):
     settings = problem["problem"]
     differs = f" Differences: {settings['differences']}." if settings["differences"] else ""
-    counts = join([f"{number:,} {name}" for name, number in problem["examples"].items()])
+    purposes = {"train": "training", "validation": "validation", "test": "the test"}
+    counts = join([f"{number:,} for {purposes.get(part, part)}" for part, number in problem["examples"].items()])
     return f"{wording.sentence(settings['source'])}{differs} Examples: {counts}."
 
 
@@ -100,8 +101,8 @@ def _race(problem):
     kept = problem["problem"]["keep_validation"]
     trained = "the training part alone" if kept else "the training and validation parts"
     return (
-        f"The choice was trained again on {trained} for {count(problem['race']['epochs'], 'epoch')} from fresh seeds "
-        f"({tables.seeds(problem)}). Only these runs were measured on the test set, and no choice was made on it."
+        f"The choice was trained again on {trained} for {count(problem['race']['epochs'], 'epoch')} from the "
+        f"fresh {tables.seeds(problem)}. Only these runs were measured on the test set, and no choice was made on it."
     )
 
 
@@ -121,7 +122,9 @@ def _verdicts(problem):
 
 def _power(problem):
     score = wording.score_of(problem)
-    found = [f"{score.margin(float(size))}: {wording.percent(value)}" for size, value in problem["power"].items()]
+    found = [
+        f"{score.margin(float(size))}: {wording.percent(value)}" for size, value in problem["power"].items() if value
+    ]
     runs = count(findings.units(problem), wording.unit_of(problem))
     return f"Probability of finding a true difference with {runs} at the pooled spread: {'; '.join(found)}."
 

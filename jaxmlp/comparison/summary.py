@@ -91,7 +91,7 @@ def summarise(name: str, problem: Mapping[str, Any]) -> Summary:
     failed = any(row.failed[0] for row in rows)
     warnings = [*([race] if failed else []), *findings.edges(problem), *worse]
     return Summary(
-        findings.answer(name, problem, [row.name for row in rows], pairs),
+        findings.answer(name, problem, [row.name for row in rows], pairs, rows[0].score),
         rows,
         pairs,
         times,

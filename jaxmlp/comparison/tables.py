@@ -8,7 +8,7 @@ import numpy as np
 from jaxmlp.comparison import findings
 from jaxmlp.comparison.summary import Summary
 from jaxmlp.comparison.verdicts import EQUAL, UNDECIDED
-from jaxmlp.comparison.wording import count, display, plus_minus, score_of, unit_of
+from jaxmlp.comparison.wording import ACCURACY, count, display, plus_minus, rate, score_of, seconds, unit_of
 
 __docformat__ = "google"
 __all__ = ["Cells", "all_cells", "pair_cells", "result_cells", "seeds", "time_cells", "title", "word"]
@@ -71,7 +71,7 @@ def result_cells(name: str, problem: Mapping[str, Any], summary: Summary) -> Cel
             [
                 row.label,
                 score.interval(row.score),
-                ", ".join(f"{rate:g}" for rate in row.learning_rates),
+                ", ".join(map(rate, row.learning_rates)),
                 *(plus_minus(getattr(row, key)) for key in losses),
                 *([f"{row.failed[0]} of {row.failed[1]}"] if failed else []),
             ]
@@ -98,7 +98,7 @@ def pair_cells(name: str, problem: Mapping[str, Any], summary: Summary) -> Cells
     ranking = [row.name for row in summary.rows]
     pairs = [both[a, b] for i, a in enumerate(ranking) for b in ranking[i + 1 :]] if summary.pairs else []
     return Cells(
-        f"{display(name)}: differences in {score.name}{' (points)' if score.difference_unit else ''}, with intervals "
+        f"{display(name)}: differences in {score.name}{' (points)' if score is ACCURACY else ''}, with intervals "
         f"that hold for all pairs together with {100 * problem['confidence']:g} %",
         ["Optimizer", "Compared with", "Verdict", "Difference", "Interval", f"{unit.capitalize()}s to add"],
         [
@@ -159,7 +159,7 @@ def word(pair: Any, problem: Mapping[str, Any]) -> tuple[str, str]:
     """
     if pair.verdict == EQUAL:
         return pair.verdict, f"within {score_of(problem).margin(problem['margin'])}"
-    if pair.verdict != UNDECIDED:
+    if pair.verdict != UNDECIDED or not np.isfinite(pair.difference):
         return pair.verdict, ""
     unit = unit_of(problem)
     return pair.verdict, f"+{count(pair.more_runs, unit)}" if pair.more_runs else f"no number of {unit}s decides"
@@ -205,10 +205,13 @@ def _duration(found):
     if not np.isfinite(found.seconds):
         return ["never" + share] * 2
     epochs = f"{np.median(found.epochs):.3g}{share}"
-    high = f"{found.high:.2g}" if np.isfinite(found.high) else "never"
-    ends = "" if found.low == found.high else f" ({found.low:.2g} to {high})"
-    return [f"{found.seconds:.2g}{ends}", epochs]
+    high = seconds(found.high) if np.isfinite(found.high) else "never"
+    ends = "" if found.low == found.high else f" ({seconds(found.low)} to {high})"
+    return [f"{seconds(found.seconds)}{ends}", epochs]
 
 
 def _seconds(value):
-    return f"{value.mean:.3g}" + (f" ± {value.half_width:.1g}" if value.n > 1 else "")
+    if value.n == 1 or not value.half_width > 0:
+        return seconds(value.mean)
+    half = value.half_width
+    return f"{seconds(value.mean, of=half)} ± {seconds(half, of=half)}"

@@ -1,5 +1,6 @@
 """Words for a report: display names, lists, counts and numbers as a sentence needs them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,13 +12,16 @@ __docformat__ = "google"
 __all__ = [
     "ACCURACY",
     "Score",
+    "capital",
     "count",
     "display",
     "join",
     "number",
     "percent",
     "plus_minus",
+    "rate",
     "score_of",
+    "seconds",
     "sentence",
     "unit_of",
 ]
@@ -55,7 +59,7 @@ class Score(NamedTuple):
     """After a value, with a space before it where there is one."""
 
     difference_unit: str
-    """After a difference."""
+    """After a difference, with a space before it."""
 
     higher_is_better: bool
     """Whether a larger value is better."""
@@ -97,7 +101,8 @@ def score_of(problem: Mapping[str, Any]) -> Score:
         ('test accuracy', False)
     """
     key = problem.get("score", ACCURACY.key)
-    return ACCURACY if key == ACCURACY.key else Score(key, key.replace("_", " "), 1, 4, "", "", "accuracy" in key)
+    name = key.replace("_", " ")
+    return ACCURACY if key == ACCURACY.key else Score(key, name, 1, 4, "", f" in {name}", "accuracy" in key)
 
 
 def unit_of(problem: Mapping[str, Any]) -> str:
@@ -188,4 +193,39 @@ def sentence(text: str) -> str:
         >>> sentence("named by --problem")
         'Named by --problem.'
     """
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
+    return capital(text) + ("" if text.endswith(".") else ".")
+
+
+def capital(text: str) -> str:
+    """Return a text with a capital at its beginning.
+
+    Example:
+        >>> capital("digits: 64-10")
+        'Digits: 64-10'
+    """
+    return text[:1].upper() + text[1:]
+
+
+def rate(value: float) -> str:
+    """Write a learning rate.
+
+    Example:
+        >>> rate(0.3162), rate(1e-05)
+        ('0.3162', '1e-5')
+    """
+    return f"{value:g}".replace("e-0", "e-")
+
+
+def seconds(value: float, of: float | None = None) -> str:
+    """Write a time with two digits, or with as many decimals as its noise has one digit.
+
+    Args:
+        value: to write, finite, >= 0.
+        of: half the width of its interval.
+
+    Example:
+        >>> seconds(0.6), seconds(123.4), seconds(0.1204, of=0.0031)
+        ('0.60', '123', '0.120')
+    """
+    size, digits = (value, 1) if of is None or not of > 0 else (of, 0)
+    return f"{value:.{max(0, digits - math.floor(math.log10(size))) if size > 0 else 0}f}"
