@@ -95,7 +95,7 @@ def forms(rates: Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]
     """Draw success rates with their intervals, the forms of output side by side, one panel for each width."""
     figure = Figure(figsize=(6.8, 7.4), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(2, -(-len(WIDTHS) // 2), sharex=True, sharey=True)
+    axes = figure.subplots(-(-len(WIDTHS) // 2), min(2, len(WIDTHS)), sharex=True, sharey=True, squeeze=False)
     looks = [LOOKS[name] for name in ("sgd", "momentum", "adam", "adagrad")]
     for column, (ax, width) in enumerate(zip(axes.flat, WIDTHS, strict=True)):
         for index, (form, by_name) in enumerate(rates.items()):

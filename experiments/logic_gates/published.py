@@ -173,8 +173,9 @@ def notes(runs: Mapping[Setting, Trained], sklearn: Mapping[str, Classifiers], e
     if epochs != EPOCHS:
         return lines
     lines.append(
-        "Keras's networks as published, trained by jaxmlp (hidden weights normal, mean 0.75, standard deviation 0.01; output weights "
-        f"Glorot uniform; Adam with Keras's defaults, {EPOCHS:,} epochs). Probabilities of a one on the four rows:"
+        "Keras's networks as published, trained by jaxmlp (hidden weights normal, mean 0.75, standard deviation 0.01; "
+        f"output weights Glorot uniform; Adam with Keras's defaults, {EPOCHS:,} epochs). Probabilities of a one on "
+        "the four rows:"
     )
     for network in NETWORKS:
         trained = runs[network.setting]
