@@ -201,12 +201,12 @@ def _notes(problems, published, predictions, found, options):
     if options.steps == PUBLISHED_STEPS:
         notes.append(_inferred(published))
     off = np.abs([inference.standard_errors(p) for p in problems["raw"]])
+    largest = max(p.largest_difference for p in predictions)
     notes.append(
         "What can fail instead. Least squares misses slope and intercept of the data by at most "
-        f"{off.max():.1f} standard errors, the largest of {off.size}. Paths by automatic differentiation differ from the "
-        f"closed form, which knows only the Hessian, by at most {max(p.largest_difference for p in predictions):.0e} of "
-        "the way; 1 % below the rate at which the eigenvalues predict divergence the fast direction shrinks, and 1 % "
-        "above it grows."
+        f"{off.max():.1f} standard errors, the largest of {off.size}. Paths by automatic differentiation differ from "
+        f"the closed form, which knows only the Hessian, by at most {largest:.0e} of the way. 1 % below the rate at "
+        "which the eigenvalues predict divergence the fast direction shrinks, and 1 % above it grows."
     )
     notes.append(
         f"Standardised x: both eigenvalues are {scaled[0]:.2f}, the condition number is 1, and gradient descent with "
