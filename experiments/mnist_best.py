@@ -23,6 +23,7 @@ from experiments.common import command, training_figures
 from experiments.common.analysis import figures
 from experiments.common.analysis.dissect import dissect
 from experiments.common.command import Comparison, Outcome
+from experiments.common.wording import counted, over_seeds
 from jaxmlp import augment, data
 from jaxmlp.comparison import record
 from jaxmlp.comparison.store import UNFINISHED, RunStore
@@ -76,7 +77,7 @@ CANDIDATES = {
     },
 }
 CHOSEN = {"mnist": "and elastic", "fashion_mnist": "flips, dropout 0.4, batch 256"}
-TARGETS = {"mnist": "99.3 (our aim)", "fashion_mnist": "90.0 (our aim)"}
+AIMS = {"mnist": 99.3, "fashion_mnist": 90.0}  # test accuracy in percent; ours, nothing was published
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -171,7 +172,7 @@ def _outcome(options, settings, found, dataset, store):
         "validation": np.stack([run["validation_loss"] for run in runs]),
     }
     sizes = "-".join(map(str, setting.layer_sizes))
-    title = f"{options.dataset}: {sizes}, {chosen}, {options.seeds} seeds"
+    title = f"{options.dataset}: {sizes}, {chosen}, {over_seeds(options.seeds)}"
     accuracies = np.stack([run["validation_accuracy"] for run in runs])
     analysed, pictures = dissect(apply, _params(runs[0], setting), dataset.test, dataset.class_names, IMAGE_SHAPE)
     originals, change = dataset.train[0][:8], setting.augmentation()
@@ -191,7 +192,7 @@ def _outcome(options, settings, found, dataset, store):
         "analysis_of_seed_0": analysed,
     }
     comparisons = [
-        Comparison("test accuracy (%)", TARGETS[options.dataset], right),
+        Comparison("test accuracy (%)", "-", right),
         Comparison("test loss (nats)", "-", loss, ".4f"),
         Comparison("validation accuracy (%)", "-", 100 * accuracies[:, -1]),
         Comparison("minutes of training, one run", "-", [float(run["seconds"]) / 60 for run in runs], ".1f"),
@@ -200,6 +201,8 @@ def _outcome(options, settings, found, dataset, store):
         f"{sizes}, {setting.epochs} epochs of 54,000 images, batch size {setting.batch_size}, dropout "
         f"{setting.dropout}, Adam with a learning rate that falls from {LEARNING_RATE:g} to 0 along a cosine; "
         f"{chosen}. The setting was chosen on 6,000 held-out images.",
+        f"Nothing was published for this network; our own aim was {AIMS[options.dataset]} % of the test images, which "
+        f"{int(np.sum(np.greater_equal(right, AIMS[options.dataset])))} of {counted(len(right), 'run')} reached.",
     ]
     tables = [_table(found)] if options.choose else []
     return Outcome(results, comparisons, notes, pictures, tables, store.discard)

@@ -16,6 +16,7 @@ from experiments.common import command, training_figures
 from experiments.common.analysis.dissect import dissect
 from experiments.common.command import Comparison, Outcome
 from experiments.common.seeds import of_seed, train_seeds
+from experiments.common.wording import over_seeds
 from jaxmlp.comparison import verdicts
 
 LAYER_SIZES = (784, 32, 10)
@@ -85,7 +86,7 @@ def _experiment(options, console):
     analysed, pictures = dissect(
         network.apply, of_seed(found["softmax, cross entropy"], 0).params, dataset.test, dataset.class_names, (28, 28)
     )
-    title = f"784-32-10, Adam {options.learning_rate:g}, batch {options.batch_size}, {options.seeds} seeds"
+    title = f"784-32-10, Adam {options.learning_rate:g}, batch {options.batch_size}, {over_seeds(options.seeds)}"
     pictures = {"accuracy": partial(training_figures.accuracies, title, accuracies), **pictures}
     results = {
         "runs": {name: runs.history._asdict() for name, runs in found.items()},

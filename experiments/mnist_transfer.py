@@ -17,6 +17,7 @@ import jaxmlp
 from experiments.common import command, training_figures
 from experiments.common.command import Comparison, Outcome
 from experiments.common.seeds import of_seed, train_seeds
+from experiments.common.wording import over_seeds
 from jaxmlp.comparison import statistics
 from jaxmlp.data import Examples
 
@@ -108,7 +109,7 @@ def _experiment(options, console):
         for name in ways
     ]
     old_accuracy = 100 * float(measure(kept, *old_test))
-    title = f"Digits 5 to 9 after 0 to 4: 784-128-64-5, {options.seeds} seeds"
+    title = f"Digits 5 to 9 after 0 to 4: 784-128-64-5, {over_seeds(options.seeds)}"
     pictures = {"accuracy": partial(training_figures.by_examples, title, accuracy)}
     results = {"accuracy_on_0_to_4": old_accuracy, "accuracy": accuracy, "steps": steps, "kept": kept_file.name}
     return Outcome(results, comparisons, _notes(accuracy, old_accuracy, steps, kept_file), pictures)
@@ -125,20 +126,27 @@ def _few(examples, count):
 
 
 def _notes(accuracy, old_accuracy, steps, kept_file):
+    pairs = [(count, name) for count in steps for name in (TUNED, FROZEN)]
+    several = len(next(iter(accuracy[SCRATCH].values()))) > 1
     gains = []
-    for count in steps:
-        for name in (TUNED, FROZEN):
-            gain = accuracy[name][count] - accuracy[SCRATCH][count]
-            p_value = statistics.paired_p_value(accuracy[name][count], accuracy[SCRATCH][count])
-            verdict = "one seed" if np.isnan(p_value) else "significant" if p_value < 0.05 else "not significant"
-            gains.append(f"{count} examples, {name}: {gain.mean():+.2f} points ({verdict})")
-    counted = ", ".join(f"{number} for {count} images" for count, number in steps.items())
+    for count, name in pairs:
+        new, old = accuracy[name][count], accuracy[SCRATCH][count]
+        text = f"{count} examples, {name}: {np.mean(new - old):+.2f} points"
+        if several:
+            significant = statistics.paired_p_value(new, old) < 0.05 / len(pairs)
+            text += f" ({'significant' if significant else 'not significant'})"
+        gains.append(text)
+    tested = f"paired by seed; t tests at 5 % / {len(pairs)}, Bonferroni" if several else "seed 0 alone"
+    numbers = ", ".join(f"{number} for {count} images" for count, number in steps.items())
+    start = (
+        "All seeds start from one saved network and use the same images, so the intervals cover only new weights and "
+        "the order of the images."
+    )
     return [
         f"The saved network gets {old_accuracy:.2f} % of the digits 0 to 4 right; its weights: {kept_file.name}.",
-        f"Gain over new weights, paired by seed (t test, 5 %): {'; '.join(gains)}.",
-        f"Steps of Adam ({LEARNING_RATE:g}) in each run, of at most {BATCH_SIZE} examples: {counted}. All seeds start "
-        "from one saved network and use the same images, so the intervals cover only new weights and the order of the "
-        "images.",
+        f"Gain over new weights ({tested}): {'; '.join(gains)}.",
+        f"Steps of Adam ({LEARNING_RATE:g}) in each run, of at most {BATCH_SIZE} examples: {numbers}."
+        + (f" {start}" if several else ""),
     ]
 
 

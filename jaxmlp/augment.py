@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmlp._arrays import at_least_float32, none_if_zero
-from jaxmlp._checks import check_count, one_number
+from jaxmlp._checks import check_choice, check_count, one_number
 
 __docformat__ = "google"
 __all__ = ["chain", "distort", "random_crop", "random_flip"]
@@ -32,8 +32,9 @@ def distort(
     elastic: Any = 0.0,
     smoothness: Any = 4.0,
     fill: Any = 0.0,
+    interpolation: str = "bilinear",
 ) -> Augmentation:
-    """Rotate, scale, shear, shift and bend each image at random, in a single bilinear resampling.
+    """Rotate, scale, shear, shift and bend each image at random, in a single resampling.
 
         new(p) = old(A (p - c) + c + t + d(p))
         A = 1/s [[cos a, -sin a], [sin a, cos a]] [[1, 0], [k, 1]]
@@ -41,7 +42,8 @@ def distort(
 
     Here p is a pixel (row, column) and c the centre of the image. For each image a is uniform in +-rotation, s in
     1 +- zoom, k in +-shear, both entries of t in +-shift, and the noise in +-1 at each pixel and for each direction, 0
-    outside the image. Values between pixels are interpolated; outside the image they are fill.
+    outside the image. Values between pixels are interpolated, or are those of the nearest pixel; outside the image they
+    are fill.
 
     Args:
         image_shape: (height, width) of a row of x.
@@ -53,12 +55,13 @@ def distort(
             image by a standard deviation of 1.3 pixels in each direction.
         smoothness: standard deviation of the Gaussian, in pixels, > 0.
         fill: the value outside the image; use that of the background, after standardising too.
+        interpolation: "bilinear", or "nearest", which blurs nothing and is the default of torchvision's rotations.
 
     Returns:
         (key, x) -> x. Equal arguments give equal functions.
 
     Raises:
-        ValueError: a strength is out of its range.
+        ValueError: a strength is out of its range, or interpolation is unknown.
 
     Differs from:
         chains of single distortions, each of which blurs the image once more.
@@ -80,6 +83,7 @@ def distort(
     one_number("fill", fill, -math.inf, open_low=True)
     return _Distort(
         image_shape=_shape(image_shape),
+        interpolation=check_choice("interpolation", interpolation, ("bilinear", "nearest")),
         rotation=none_if_zero(rotation),
         zoom=none_if_zero(zoom),
         shear=none_if_zero(shear),
@@ -169,6 +173,7 @@ def chain(*augmentations: Augmentation) -> Augmentation:
 @dataclasses.dataclass(frozen=True)
 class _Distort:
     image_shape: tuple[int, int] = dataclasses.field(metadata={"static": True})
+    interpolation: str = dataclasses.field(metadata={"static": True})
     rotation: Any
     zoom: Any
     shear: Any
@@ -198,7 +203,8 @@ class _Distort:
             bend = self._strength("elastic", x) * self._field(elastic_key, len(images), x.dtype)
             from_row, from_column = from_row + bend[0], from_column + bend[1]
         from_row, from_column = from_row + (height - 1) / 2, from_column + (width - 1) / 2
-        new = _resample(images, from_row, from_column, self._strength("fill", x))
+        resample = _nearest if self.interpolation == "nearest" else _bilinear
+        new = resample(images, from_row, from_column, self._strength("fill", x))
         return new.reshape(given.shape).astype(given.dtype)
 
     def _strength(self, name, x):
@@ -260,23 +266,37 @@ class _Chain:
         return x
 
 
-def _resample(images, rows, columns, fill):
-    """Interpolate images (n, height, width) bilinearly at rows and columns, both (n, height, width)."""
-    n, height, width = images.shape
+def _bilinear(images, rows, columns, fill):
+    """Interpolate images (n, height, width) at rows and columns, both (n, height, width)."""
+    _, height, width = images.shape
     # With a border of fill, to which all positions outside are clipped, every pixel has its neighbours.
-    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1)), constant_values=fill).reshape(n, (height + 2) * (width + 2))
     rows, columns = jnp.clip(rows, -1, height) + 1, jnp.clip(columns, -1, width) + 1
     top, left = jnp.clip(jnp.floor(rows), 0, height), jnp.clip(jnp.floor(columns), 0, width)
     down, right = rows - top, columns - left
-    first = (top.astype(jnp.int32) * (width + 2) + left.astype(jnp.int32)).reshape(n, height * width)
+    value = _values(images, top, left, fill)
+    above = (1 - right) * value(0, 0) + right * value(0, 1)
+    below = (1 - right) * value(1, 0) + right * value(1, 1)
+    return (1 - down) * above + down * below
 
-    def value(offset):
-        taken = jnp.take_along_axis(padded, first + offset, axis=1, mode="promise_in_bounds")
+
+def _nearest(images, rows, columns, fill):
+    """Take the nearest pixels of images (n, height, width) to rows and columns, both (n, height, width)."""
+    _, height, width = images.shape
+    rows, columns = jnp.clip(jnp.floor(rows + 0.5), -1, height) + 1, jnp.clip(jnp.floor(columns + 0.5), -1, width) + 1
+    return _values(images, rows, columns, fill)(0, 0)
+
+
+def _values(images, rows, columns, fill):
+    """Return value(down, right): the pixels at whole rows and columns, moved so, of images with a border of fill."""
+    n, height, width = images.shape
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1)), constant_values=fill).reshape(n, (height + 2) * (width + 2))
+    first = (rows.astype(jnp.int32) * (width + 2) + columns.astype(jnp.int32)).reshape(n, height * width)
+
+    def value(down, right):
+        taken = jnp.take_along_axis(padded, first + down * (width + 2) + right, axis=1, mode="promise_in_bounds")
         return taken.reshape(images.shape)
 
-    above = (1 - right) * value(0) + right * value(1)
-    below = (1 - right) * value(width + 2) + right * value(width + 3)
-    return (1 - down) * above + down * below
+    return value
 
 
 def _gaussian(size, deviation):

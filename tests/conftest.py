@@ -80,7 +80,10 @@ def rough(unoptimised):
         yield
 
 
-def _with_few_dots(figure, savefig, path, *, dpi):
+def _with_few_dots(figure, savefig, path, *, dpi, **frame):
+    if frame:  # of a movie, whose size is fixed before
+        savefig(figure, path, dpi=dpi, **frame)
+        return
     assert dpi == 150  # what the commands ask for
     savefig(figure, path, dpi=30)
 

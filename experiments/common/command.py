@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from experiments.common import movies
+from experiments.common.movies import Movie
 from jaxmlp.comparison import record, statistics
 from jaxmlp.comparison.console import Parser, add_data_options, guarded, left_after_interrupt, progress, start
 from jaxmlp.comparison.drawing import save
@@ -70,6 +72,9 @@ class Outcome(NamedTuple):
 
     status: int = 0
     """Exit status of the command."""
+
+    movies: Mapping[str, Callable[[], Movie]] = {}
+    """File name without suffix -> what makes it."""
 
 
 Experiment = Callable[[argparse.Namespace, Console], Outcome]
@@ -228,6 +233,8 @@ def _write_and_print(name, given, outcome, origin, seconds, console):
         figure = draw()
         save(figure, given.output / f"{picture}.png")
         plt.close(figure)
+    for name_of_movie, make in outcome.movies.items():
+        movies.save(make(), given.output / f"{name_of_movie}.gif")
     for table in outcome.tables:
         console.print(table)
     if outcome.comparisons:

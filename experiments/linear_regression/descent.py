@@ -98,6 +98,11 @@ def closed_form(found: Problem, learning_rate: float, steps: int) -> np.ndarray:
     return found.optimum - vectors @ (shrunk * (vectors.T @ found.optimum))
 
 
+def closed_forms(found: Problem, learning_rate: float, steps: int) -> np.ndarray:
+    """Return where gradient descent from (0, 0) is before and after each step, (steps + 1, 2)."""
+    return np.stack([closed_form(found, learning_rate, step) for step in range(steps + 1)])
+
+
 def implied_rate(problems: Sequence[Problem], intercept: float, steps: int) -> float | None:
     """Return the learning rate with which gradient descent has this intercept after these steps, mean over problems.
 

@@ -1,6 +1,7 @@
 """The experiment and its command line."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -8,11 +9,12 @@ from rich.table import Table
 
 from experiments.common import command
 from experiments.common.command import Comparison, Outcome
-from experiments.linear_regression import figures
+from experiments.linear_regression import figures, inference
 from experiments.linear_regression.descent import (
     TARGET,
     arrivals,
     closed_form,
+    closed_forms,
     condition_number,
     descend,
     implied_rate,
@@ -25,6 +27,7 @@ from jaxmlp.optimizers import OPTIMIZERS
 
 RULES = tuple(OPTIMIZERS)
 PUBLISHED = (1933.30, 10.81)  # slope and intercept
+PUBLISHED_STEPS = 50
 RATES = 10 ** (np.arange(-64, 49) / 8)  # from 1e-8 to 1e6, eight for each factor of ten
 
 SETTLED = 10
@@ -32,6 +35,7 @@ SETTLED = 10
 wildly about the line could win by chance."""
 
 INPUTS = ("raw", "standardised")
+RATE_OF_MOVIE = 2.6e-6  # where none can be inferred
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,6 +60,7 @@ def _experiment(options, console):
     conditions = {inputs: [condition_number(p.hessian) for p in problems[inputs]] for inputs in INPUTS}
     published = _published(problems["raw"], options.steps)
     exact = np.array([p.optimum for p in problems["raw"]])
+    predictions = inference.predictions(problems["raw"], published["implied_learning_rate"], options.steps)
     results = {
         "learning_rates": RATES,
         "steps": options.steps,
@@ -66,6 +71,8 @@ def _experiment(options, console):
         "hessian_eigenvalues": {i: [np.linalg.eigvalsh(p.hessian) for p in problems[i]] for i in INPUTS},
         "condition_numbers": conditions,
         "published_run": published,
+        "least_squares_off_in_standard_errors": [inference.standard_errors(p) for p in problems["raw"]],
+        "predictions": [prediction._asdict() for prediction in predictions],
         "runs": found,
     }
     first = problems["raw"][0]
@@ -78,9 +85,15 @@ def _experiment(options, console):
         "surface": lambda: figures.surface(surfaces, options.steps),
         "gap": lambda: figures.gap(gaps, TARGET),
     }
-    comparisons = _comparisons(exact, found, conditions, published)
+    rate = published["implied_learning_rate"]
+    movie = partial(figures.descent, first, closed_forms(first, RATE_OF_MOVIE if rate is None else rate, options.steps))
     return Outcome(
-        results, comparisons, _notes(problems, published, found, options), pictures, [_table(found, options)]
+        results,
+        _comparisons(exact, found, conditions, published, options.steps),
+        _notes(problems, published, predictions, found, options),
+        pictures,
+        [_table(found, options), _predicted(predictions, options)],
+        movies={"descent": movie},
     )
 
 
@@ -125,24 +138,36 @@ def _published(problems, steps):
     }
 
 
-def _comparisons(exact, found, conditions, published):
-    slope, intercept = (f"{value:.2f}" for value in PUBLISHED)
+def _comparisons(exact, found, conditions, published, steps):
+    slope, intercept = (f"{value:.2f}" if steps == PUBLISHED_STEPS else "-" for value in PUBLISHED)
     rows = [
-        Comparison("slope, least squares (units of y per unit of x)", "-", exact[:, 0]),
-        Comparison("intercept, least squares (units of y)", "-", exact[:, 1]),
+        Comparison("slope, least squares; published: that of the data", f"{inference.SLOPE:.2f}", exact[:, 0]),
+        Comparison("intercept, least squares; published: that of the data", f"{inference.INTERCEPT:.2f}", exact[:, 1]),
     ]
     if published["lines"] is not None:
-        rate = f"gradient descent, raw x, rate {published['implied_learning_rate']:.2g}"
-        rows.append(Comparison(f"slope, {rate}", slope, published["lines"][:, 0]))
-        rows.append(Comparison(f"intercept, {rate}", intercept, published["lines"][:, 1]))
-    rows.append(Comparison("slope of the least-squares line through (0, 0)", slope, published["slope_through_origin"]))
+        settings = f"{steps} steps with x and rate inferred from this pair (no test)"
+        rows.append(Comparison(f"slope, {settings}", slope, published["lines"][:, 0]))
+        rows.append(Comparison(f"intercept, {settings}", intercept, published["lines"][:, 1]))
+    rows.append(Comparison("slope of the least-squares line through (0, 0)", "-", published["slope_through_origin"]))
     for inputs in INPUTS:
         entry = found[inputs]["sgd"]
-        text = f"gradient descent, {inputs} x, rate {entry['learning_rate']:.2g}"
-        rows.append(Comparison(f"slope, {text}", slope if inputs == "raw" else "-", entry["lines"][:, 0]))
-        rows.append(Comparison(f"intercept, {text}", intercept if inputs == "raw" else "-", entry["lines"][:, 1]))
+        text = f"gradient descent, {inputs} x, best rate {entry['learning_rate']:.2g}"
+        rows.append(Comparison(f"slope, {text}", "-", entry["lines"][:, 0]))
+        rows.append(Comparison(f"intercept, {text}", "-", entry["lines"][:, 1]))
     rows += [Comparison(f"condition number, {i} x", "-", conditions[i], ",.2f") for i in INPUTS]
     return rows
+
+
+def _predicted(predictions, options):
+    seeds = "mean over the seeds" if options.seeds > 1 else "seed 0"
+    title = f"Gradient descent on raw x, {options.steps} steps: share of the way that is left, {seeds}"
+    heads = ("fast direction\npredicted", "\nfollowed", "slow direction\npredicted", "\nfollowed")
+    table = Table("learning rate", *heads, "path and closed form\ndiffer by at most", title=title)
+    for row in predictions:
+        shares = np.stack([row.predicted, row.followed], axis=1).ravel()
+        name = f"{row.learning_rate:.2e}, {row.name}"
+        table.add_row(name, *(f"{share:.5f}" for share in shares), f"{row.largest_difference:.1e} of the way")
+    return table
 
 
 def _table(found, options):
@@ -163,7 +188,7 @@ def _table(found, options):
     return table
 
 
-def _notes(problems, published, found, options):
+def _notes(problems, published, predictions, found, options):
     raw, scaled = (np.mean([np.linalg.eigvalsh(p.hessian) for p in problems[i]], axis=0) for i in INPUTS)
     notes = [
         f"Raw x: the Hessian's eigenvalues are {raw[1]:,.0f} and {raw[0]:.3f}. The learning rate must be below "
@@ -171,13 +196,18 @@ def _notes(problems, published, found, options):
         f"{100 * published['share_left_of_slow_direction']:.2f} % of the way along the slow direction, the intercept, "
         f"remains; it takes {published['steps_to_target_at_that_rate']:,.0f} steps to come within {100 * TARGET:g} % "
         "of the least-squares loss. Until then the slope is that of the best line through the origin, to which the "
-        "first steps lead: 1933.30.",
+        f"first steps lead: {np.mean(published['slope_through_origin']):.2f}.",
     ]
-    if published["implied_learning_rate"] is not None:
-        notes.append(
-            f"In closed form, the published intercept {PUBLISHED[1]} after {options.steps} steps implies a learning "
-            f"rate of {published['implied_learning_rate']:.3g}."
-        )
+    if options.steps == PUBLISHED_STEPS:
+        notes.append(_inferred(published))
+    off = np.abs([inference.standard_errors(p) for p in problems["raw"]])
+    largest = max(p.largest_difference for p in predictions)
+    notes.append(
+        "What can fail instead. Least squares misses slope and intercept of the data by at most "
+        f"{off.max():.1f} standard errors, the largest of {off.size}. Paths by automatic differentiation differ from "
+        f"the closed form, which knows only the Hessian, by at most {largest:.0e} of the way. 1 % below the rate at "
+        "which the eigenvalues predict divergence the fast direction shrinks, and 1 % above it grows."
+    )
     notes.append(
         f"Standardised x: both eigenvalues are {scaled[0]:.2f}, the condition number is 1, and gradient descent with "
         f"rate 1 / {scaled[0]:.0f} reaches the least-squares line in one step."
@@ -185,10 +215,26 @@ def _notes(problems, published, found, options):
     ends = [f"{rule} ({inputs} x)" for inputs in INPUTS for rule in RULES if found[inputs][rule]["at_end_of_grid"]]
     notes.append(
         f"Learning rates: of {len(RATES)} from {RATES[0]:g} to {RATES[-1]:g}, eight for each factor of ten, the one "
-        f"whose worst loss in the last {min(SETTLED, options.steps)} of {options.steps} steps is lowest, averaged "
-        "over the seeds" + (f"; at an end of the grid: {', '.join(ends)}." if ends else ".")
+        f"whose worst loss in the last {min(SETTLED, options.steps)} of {options.steps} steps is lowest"
+        + (", averaged over the seeds" if options.seeds > 1 else "")
+        + (f"; at an end of the grid: {', '.join(ends)}." if ends else ".")
     )
     return notes
+
+
+def _inferred(published):
+    """Say what was not published, and what the published pair can and cannot show."""
+    x_max = inference.implied_x_max(PUBLISHED[0])
+    low, high = inference.possible_intercepts(x_max, PUBLISHED_STEPS)
+    rate = published["implied_learning_rate"]
+    return (
+        "Neither x nor the learning rate was published. A slope of "
+        f"{PUBLISHED[0]:.2f} is that of the best line through the origin if x goes up to {x_max:.0f}, so x goes up to "
+        f"300 here; an intercept of {PUBLISHED[1]} after {PUBLISHED_STEPS} steps then takes a rate of "
+        + (f"{rate:.3g}. " if rate is not None else "no stable size. ")
+        + "Two settings fitted to two numbers: that the pair comes out again tests nothing. That there is such a "
+        f"rate tests a little: once the slope has settled, the intercept can only lie between {low:.1f} and {high:.1f}."
+    )
 
 
 def _parser():

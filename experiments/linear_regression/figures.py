@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from jaxmlp.comparison.drawing import LOOKS, new
+from experiments.common.movies import Movie
+from jaxmlp.comparison.drawing import LOOKS, logarithmic, new
+
+_COLUMNS = 4  # of small panels
 
 
 def line(found: Any, published: tuple[float, float], learned: Mapping[str, np.ndarray], steps: int) -> Figure:
@@ -43,37 +47,83 @@ def line(found: Any, published: tuple[float, float], learned: Mapping[str, np.nd
 
 
 def surface(surfaces: Mapping[str, Any], steps: int) -> Figure:
-    """Draw contours of the loss over (w, b) with every optimizer's path, one panel for each kind of x.
+    """Draw every optimizer's path over the contours of the loss, one small panel each, for each kind of x.
 
     Args:
         surfaces: kind of x -> (problem, paths by rule (steps + 1, 2), learning rates by rule).
         steps: of each path.
     """
-    figure, axes = new(len(surfaces), (6.8, 1.0 + 4.6 * len(surfaces)))
-    for ax, (inputs, (found, paths, rates)) in zip(axes, surfaces.items(), strict=True):
-        # Around the start and the optimum; a path that swings out further leaves the picture.
-        low, high = np.minimum(0, found.optimum), np.maximum(0, found.optimum)
-        reach = high - low
-        w, b = (np.linspace(a, z, 300) for a, z in zip(low - 0.35 * reach, high + 0.6 * reach, strict=True))
-        away = np.stack(np.meshgrid(w, b), axis=-1) - found.optimum
+    count = max(len(paths) for _, paths, _ in surfaces.values()) + 1  # one place for the text
+    rows = -(-count // _COLUMNS)
+    figure = Figure(figsize=(6.8, 0.6 + 2.1 * rows * len(surfaces)), layout="constrained")
+    FigureCanvasAgg(figure)
+    blocks = np.atleast_1d(figure.subfigures(len(surfaces), 1))
+    for block, (inputs, (found, paths, rates)) in zip(blocks, surfaces.items(), strict=True):
+        axes = block.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).flatten()
+        points = np.concatenate([np.zeros((1, 2)), found.optimum[None], *paths.values()]) / 1000
+        low, high = points.min(axis=0), points.max(axis=0)
+        low, high = low - 0.12 * (high - low), high + 0.12 * (high - low)
+        grid = [np.linspace(*ends, 200) for ends in zip(low, high, strict=True)]
+        away = 1000 * np.stack(np.meshgrid(*grid), axis=-1) - found.optimum
         excess = np.einsum("...i,ij,...j->...", away, found.hessian, away) / 2 / found.least
-        levels = np.geomspace(max(excess.min(), 1e-2), excess.max(), 14)
-        ax.contour(w / 1000, b / 1000, excess, levels=levels, colors="#999999", linewidths=0.6)
-        for rule, path in paths.items():
-            look = {key: LOOKS[rule][key] for key in ("color", "linestyle")}
-            ax.plot(*(path.T / 1000), label=f"{rule} ({rates[rule]:.2g})", linewidth=1.4, **look)
-            ax.plot(*(path[-1] / 1000), LOOKS[rule]["marker"], color=LOOKS[rule]["color"], ms=6, mec="w", zorder=4)
-        ax.plot(0, 0, "o", color="k", ms=7, zorder=5)
-        ax.annotate("start", (0, 0), xytext=(-8, -14), textcoords="offset points", fontsize=9, ha="right")
-        ax.plot(*(found.optimum / 1000), "*", color="w", mec="k", ms=14, zorder=5)
-        ax.set(xlim=(w[0] / 1000, w[-1] / 1000), ylim=(b[0] / 1000, b[-1] / 1000))
-        ax.set(xlabel=f"w, slope over {inputs} x (thousands)", ylabel="b, intercept (thousands)")
-        low, high = np.linalg.eigvalsh(found.hessian)
-        ax.set_title(f"{inputs} x, condition number {high / low:,.0f}; star: least squares", fontsize=10)
-        ax.grid(False)
-        ax.legend(fontsize=9, title="optimizer (rate)", title_fontsize=9, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    figure.suptitle(f"{steps} steps over the loss; contours in equal ratios; markers: where the paths end", fontsize=11)
+        levels = np.geomspace(max(excess.min(), 1e-1), excess.max(), 10)
+        for ax, (rule, path) in zip(axes, paths.items(), strict=False):
+            look = LOOKS[rule]
+            ax.contour(*grid, excess, levels=levels, colors="#bbbbbb", linewidths=0.5)
+            ax.plot(*(path.T / 1000), color=look["color"], linewidth=1.1, marker=".", markersize=2.5)
+            ax.plot(*(found.optimum / 1000), "*", color="w", mec="k", ms=10, zorder=4)
+            ax.plot(0, 0, "o", color="k", ms=4, zorder=5)
+            ax.plot(*(path[-1] / 1000), look["marker"], color=look["color"], ms=6, mec="w", mew=0.8, zorder=6)
+            ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+            ax.set_title(f"{rule}, rate {rates[rule]:.2g}", fontsize=8)
+            ax.tick_params(labelsize=8)
+        for ax in axes[len(paths) :]:
+            ax.set_axis_off()
+        eigenvalues = np.linalg.eigvalsh(found.hessian)
+        text = f"condition number\n{eigenvalues[1] / eigenvalues[0]:,.0f} (seed 0)\n\ndot: start\nstar: least squares"
+        text += "\nmarker: end"
+        axes[len(paths)].text(0.02, 0.95, text, fontsize=9, va="top", transform=axes[len(paths)].transAxes)
+        block.supxlabel(f"slope over {inputs} x (thousands)", fontsize=9)
+        block.supylabel("intercept (thousands)", fontsize=9)
+        block.suptitle(f"{inputs} x: {steps} steps; contours in equal ratios of the loss", fontsize=10)
     return figure
+
+
+def descent(found: Any, path: np.ndarray) -> Movie:
+    """Show gradient descent step by step: the line among the data of one seed, and its loss.
+
+    Args:
+        found: the problem of that seed, a descent.Problem.
+        path: slope and intercept before and after each step, (steps + 1, 2).
+    """
+    figure, (whole, loss) = new(2, (6.0, 6.2))
+    x, y = found.x[:, 0], found.y
+    ends = np.array([0.0, x.max()])
+    slope, intercept = found.optimum
+    whole.plot(x, y / 1000, ".", color="#999999", ms=5, zorder=3, label="examples")
+    whole.plot(ends, (slope * ends + intercept) / 1000, "--", color=LOOKS["momentum"]["color"], label="least squares")
+    (moving,) = whole.plot(
+        ends, 0 * ends, color=LOOKS["adam"]["color"], linewidth=2.2, zorder=4, label="gradient descent"
+    )
+    whole.set(xlabel="x", ylabel="y (thousands)", ylim=(-0.04 * y.max() / 1000, 1.05 * y.max() / 1000))
+    whole.legend(fontsize=9, frameon=False, loc="upper left")
+    away = path - found.optimum
+    excess = np.einsum("ti,ij,tj->t", away, found.hessian, away) / 2 / found.least
+    loss.plot(excess, color="#bbbbbb")
+    (done,) = loss.plot([], [], color=LOOKS["adam"]["color"], linewidth=2.2)
+    (point,) = loss.plot([], [], "o", color=LOOKS["adam"]["color"])
+    loss.set(xlabel="step", ylabel="loss / least-squares loss - 1")
+    logarithmic(loss)
+
+    def draw(step: int) -> None:
+        w, b = path[step]
+        moving.set_ydata((w * ends + b) / 1000)
+        done.set_data(np.arange(step + 1), excess[: step + 1])
+        point.set_data([step], [excess[step]])
+        whole.set_title(f"step {step}: {w:,.2f} x + {b:.2f}", fontsize=11)
+
+    draw(0)
+    return Movie(figure, draw, len(path))
 
 
 def gap(gaps: Mapping[str, Mapping[str, np.ndarray]], target: float) -> Figure:

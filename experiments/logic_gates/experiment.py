@@ -11,6 +11,7 @@ from rich.table import Table
 
 from experiments.common import command
 from experiments.common.command import Comparison, Outcome
+from experiments.common.wording import counted
 from experiments.logic_gates import figures, published
 from experiments.logic_gates.perceptrons import (
     PERCEPTRONS,
@@ -238,7 +239,7 @@ def _rates_by_form(runs, rate):
 
 
 def _table(form, runs, options):
-    title = f"XOR, {form}: number of {options.seeds} runs that solve it"
+    title = f"XOR, {form}: {counted(options.seeds, 'run')}, number that solve it"
     columns = [f"{rate:g}\n{width}" for rate in options.learning_rates for width in WIDTHS]
     table = Table("learning rate\nhidden units", "initial\nweights", title=title, padding=(0, 0), min_width=len(title))
     for column in columns:
@@ -259,7 +260,7 @@ def _gate_table(alone, runs, seeds, rate):
         "answers",
         "no hidden\nlayer",
         *heads,
-        title=f"All gates: number of {seeds} runs that solve them, rate {rate:g}",
+        title=f"All gates: {counted(seeds, 'run')} each, number that solve them, rate {rate:g}",
     )
     for gate, y in zip(GATES, TARGETS, strict=True):
         solved = [_solved(runs[Setting(gate, *network, SQUARED, rate)]) for network in GATE_NETWORKS]

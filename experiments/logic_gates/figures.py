@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from experiments.common.wording import counted
 from experiments.logic_gates.perceptrons import PERCEPTRONS, given_perceptron
 from experiments.logic_gates.settings import (
     ACTIVATIONS,
@@ -85,28 +87,38 @@ def success(counts: Mapping[tuple[str, float], np.ndarray], n: int, form: str) -
         ax.set_title(f"rate {rate:g}\n{weights} weights", fontsize=10)
         if weights == starts[-1]:
             ax.set_xlabel("hidden units")
-    figure.suptitle(f"Number of {n} runs that solve XOR\n({form})", fontsize=11)
+    figure.suptitle(f"{counted(n, 'run')} each, number that solve XOR\n({form})", fontsize=11)
     return figure
 
 
 def forms(rates: Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]], rate: float, n: int) -> Figure:
-    """Draw success rates with their intervals by width, one panel for each form of output."""
-    figure, axes = new(len(rates), (6.5, 1.0 + 2.5 * len(rates)))
-    looks = list(LOOKS.values())
-    for ax, (form, by_name) in zip(axes, rates.items(), strict=True):
-        for index, (name, values) in enumerate(by_name.items()):
-            middle, low, high = 100 * np.array(values).T
-            x = np.arange(len(WIDTHS)) + 0.12 * (index - (len(by_name) - 1) / 2)
+    """Draw success rates with their intervals, the forms of output side by side, one panel for each width."""
+    figure = Figure(figsize=(6.8, 7.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(-(-len(WIDTHS) // 2), min(2, len(WIDTHS)), sharex=True, sharey=True, squeeze=False)
+    looks = [LOOKS[name] for name in ("sgd", "momentum", "adam", "adagrad")]
+    for column, (ax, width) in enumerate(zip(axes.flat, WIDTHS, strict=True)):
+        for index, (form, by_name) in enumerate(rates.items()):
+            middle, low, high = 100 * np.array([by_name[name][column] for name in ACTIVATIONS]).T
+            y = np.arange(len(ACTIVATIONS)) + 0.17 * (index - (len(rates) - 1) / 2)
             # The rate is not the middle of its interval; at 0 and 100 % it could leave the interval by a rounding.
             whiskers = np.maximum([middle - low, high - middle], 0)
-            look = {key: looks[index][key] for key in ("color", "marker")}
-            ax.errorbar(x, middle, yerr=whiskers, label=name, linestyle="none", capsize=3, **look)
-        ax.set_xticks(range(len(WIDTHS)), [str(width) for width in WIDTHS])
-        ax.set(ylabel="solved (%)", ylim=(-5, 105))
-        ax.set_title(form, fontsize=10)
-    axes[-1].set_xlabel("hidden units")
-    axes[0].legend(fontsize=9, frameon=False, ncols=2, loc="lower right")
-    figure.suptitle(f"XOR, usual weights, rate {rate:g}: share of {n} runs, 95 % interval (Wilson)", fontsize=11)
+            look = {"color": looks[index]["color"], "marker": looks[index]["marker"], "markersize": 5}
+            ax.errorbar(middle, y, xerr=whiskers, label=form, linestyle="none", capsize=0, elinewidth=1.4, **look)
+        ax.set_yticks(range(len(ACTIVATIONS)), [name.replace("_", " ") for name in ACTIVATIONS])
+        ax.set_yticks(np.arange(len(ACTIVATIONS) - 1) + 0.5, minor=True)
+        ax.tick_params(axis="y", which="both", length=0)
+        ax.grid(axis="x", alpha=0.3)
+        ax.grid(axis="y", which="minor", alpha=0.3)
+        ax.set(xlim=(-3, 103), ylim=(len(ACTIVATIONS) - 0.5, -0.5))
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.set_title(f"{width} hidden units", fontsize=10)
+    for ax in axes[-1]:
+        ax.set_xlabel("runs that solve XOR (%)")
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=2, fontsize=9, frameon=False)
+    text = f"Forms of output, usual weights, rate {rate:g}: {counted(n, 'run')} each, 95 % interval (Wilson)"
+    figure.suptitle(text, fontsize=11)
     return figure
 
 

@@ -15,6 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 
 from experiments.common.command import Comparison
+from experiments.common.wording import counted
 from experiments.logic_gates.settings import GATES, PUBLISHED, ROWS, SQUARED, TARGETS, Setting
 from experiments.logic_gates.training import Trained
 
@@ -172,16 +173,18 @@ def notes(runs: Mapping[Setting, Trained], sklearn: Mapping[str, Classifiers], e
     if epochs != EPOCHS:
         return lines
     lines.append(
-        "Keras's networks as published (hidden weights normal, mean 0.75, standard deviation 0.01; output weights "
-        f"Glorot uniform; Adam with Keras's defaults, {EPOCHS:,} epochs). Probabilities of a one on the four rows:"
+        "Keras's networks as published, trained by jaxmlp (hidden weights normal, mean 0.75, standard deviation 0.01; "
+        f"output weights Glorot uniform; Adam with Keras's defaults, {EPOCHS:,} epochs). Probabilities of a one on "
+        "the four rows:"
     )
     for network in NETWORKS:
         trained = runs[network.setting]
         near, n = nearest(network, trained), len(trained.score)
+        which = f"nearest of {n}, " if n > 1 else ""
         lines.append(
-            f"  {network.name}: published {_row(network.probabilities)}; nearest of {n}, seed {near.seed}: "
+            f"  {network.name}: published {_row(network.probabilities)}; {which}seed {near.seed}: "
             f"{_row(near.probabilities)}, largest difference {near.distance:.4f}. Published score: "
-            f"{network.score:g}; {int((trained.score == network.score).sum())} of {n} have it."
+            f"{network.score:g}; {int((trained.score == network.score).sum())} of {counted(n, 'run')} with it."
         )
     return lines
 

@@ -13,6 +13,7 @@ from rich.table import Table
 import jaxmlp
 from experiments.common import command, training_figures
 from experiments.common.command import Comparison, Outcome
+from experiments.common.wording import counted
 from experiments.mnist_deep import numpy_network, peers
 from jaxmlp.comparison import verdicts
 
@@ -186,7 +187,8 @@ def _notes(runs, absent, compile_seconds):
 
 
 def _title(settings, options):
-    return f"784-512-128-64-10, batch {settings.batch_size}, {settings.epochs} epochs, {options.seeds} runs each"
+    epochs, runs = counted(settings.epochs, "epoch"), counted(options.seeds, "run")
+    return f"784-512-128-64-10, batch {settings.batch_size}, {epochs}, {runs} each"
 
 
 def _parser():

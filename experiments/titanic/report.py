@@ -1,22 +1,17 @@
-"""Pictures, tables and notes on the runs, made from what was measured."""
+"""Tables and notes on the runs, made from what was measured."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
 from rich.table import Table
 
 from experiments.common import command
 from experiments.common.command import Comparison
-from jaxmlp.comparison import statistics
-from jaxmlp.comparison.drawing import LOOKS, new
+from experiments.common.wording import over_seeds
+from experiments.titanic.figures import LABELS, TUNED, Runs, networks
+from experiments.titanic.methods import RATES
+from jaxmlp.comparison import statistics, verdicts
 
-_LOOKS = {
-    **{rule: {"color": LOOKS[rule]["color"], "linestyle": LOOKS[rule]["linestyle"]} for rule in ("sgd", "adam")},
-    "logistic": {"color": LOOKS["nesterov"]["color"], "linestyle": "--"},
-}
 _MEASURES = {
     "accuracy": "accuracy (%)",
     "off": "off by",
@@ -26,75 +21,7 @@ _MEASURES = {
     "auc": "ROC AUC",
 }
 _PUBLISHED_COUNT = "25 to 30 of 101"
-_PUBLISHED_SHARE = "24.8 to 29.7"  # the same, in percent
-_LABELS = {"sgd": "SGD", "adam": "Adam", "logistic": "logistic regression"}
-
-Runs = Mapping[str, Mapping[str, Mapping[str, Any]]]  # preparation -> method -> what was measured
-
-
-def roc(runs: Runs) -> Figure:
-    """Draw the mean ROC curve of each method, with its range over the seeds."""
-    figure, axes = _panels(runs, 3.6)
-    for ax, (name, methods) in zip(axes, runs.items(), strict=True):
-        ax.plot([0, 1], [0, 1], ":", color="0.6", linewidth=1)
-        for method, found in methods.items():
-            curve, look = found["roc"], _LOOKS[method]
-            x = curve["false_positive_rate"]
-            ax.plot(x, curve["mean"], label=f"{_LABELS[method]} ({np.mean(found['auc']):.3f})", **look)
-            ax.fill_between(x, curve["lowest"], curve["highest"], color=look["color"], alpha=0.12, linewidth=0)
-        ax.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), ylabel="survivors found (share)")
-        ax.set_title(_title(name), fontsize=10)
-        ax.legend(title="mean area", fontsize=9, title_fontsize=9, frameon=False, loc="lower right")
-    axes[-1].set_xlabel("false alarms (share of those who died)")
-    return figure
-
-
-def histogram(runs: Runs) -> Figure:
-    """Draw a histogram of the error in the number of predicted survivors."""
-    largest = np.nanmax([[0, *found["off"]] for methods in runs.values() for found in _networks(methods).values()])
-    width = 5 * max(1, round(largest / 60))  # about a dozen bins
-    edges = np.arange(0, largest + width + 1, width) - 0.5  # whole passengers do not lie on an edge
-    figure, axes = _panels(runs, 2.8)
-    for ax, (name, methods) in zip(axes, runs.items(), strict=True):
-        networks = _networks(methods)
-        ax.hist(
-            [found["off"] for found in networks.values()],
-            bins=list(edges),
-            rwidth=0.85,
-            color=[_LOOKS[rule]["color"] for rule in networks],
-            label=[_LABELS[rule] for rule in networks],
-        )
-        if "logistic" in methods:
-            mean = np.mean(methods["logistic"]["off"])
-            ax.axvline(mean, label="logistic regression, mean", linewidth=2, **_LOOKS["logistic"])
-        ax.set(ylabel="runs", xticks=edges + 0.5)
-        ax.set_axisbelow(True)
-        ax.set_title(_title(name), fontsize=10)
-        ax.yaxis.set_major_locator(MaxNLocator(integer=True))
-        ax.legend(fontsize=9, frameon=False)
-    axes[-1].set_xlabel("error in the number of predicted survivors (passengers)")
-    return figure
-
-
-def loss_curves(runs: Runs) -> Figure:
-    """Draw the mean training and test loss by epoch."""
-    figure, axes = _panels(runs, 3.0)
-    for ax, (name, methods) in zip(axes, runs.items(), strict=True):
-        for rule, found in _networks(methods).items():
-            epochs = np.arange(1, len(found["test_loss"]) + 1)
-            look = {"color": _LOOKS[rule]["color"], "linewidth": 1.2}
-            ax.plot(epochs, found["test_loss"], label=f"{_LABELS[rule]}, test", **look)
-            ax.plot(epochs, found["train_loss"], ":", label=f"{_LABELS[rule]}, training", **look)
-        # With raw fares the first epochs lie far above; twice the loss of a coin flip, log 2, is enough.
-        ax.set(xscale="log", ylabel="loss (nats per passenger)", ylim=(0.25, 1.4))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda epoch, _: f"{epoch:g}"))
-        ax.set_title(_title(name), fontsize=10)
-        ax.legend(fontsize=9, frameon=False, ncols=2, loc="upper right")
-    axes[-1].set_xlabel("epoch")
-    return figure
-
-
-PICTURES = (roc, histogram, loss_curves)
+_PUBLISHED_SHARE = "24.8 to 29.7 (Kaggle's)"  # the same in percent, of the passengers in Kaggle's file
 
 
 def comparisons(runs: Runs, survivors: Mapping[str, Sequence[int]], *, count: bool) -> Iterator[Comparison]:
@@ -105,12 +32,12 @@ def comparisons(runs: Runs, survivors: Mapping[str, Sequence[int]], *, count: bo
         survivors: among the test passengers of each run, with incomplete rows left out and filled.
         count: True: in passengers, which are the same in all runs; False: as a share of the survivors, in percent.
     """
-    published = {"sgd": _PUBLISHED_COUNT if count else _PUBLISHED_SHARE, "adam": "clearly better", "logistic": "-"}
+    published = {"sgd": _PUBLISHED_COUNT if count else _PUBLISHED_SHARE, "adam": "clearly better"}
     for name, methods in runs.items():
         n = survivors[name.partition(",")[0]][0]
         for method, found in methods.items():
             quantity = f"{method}, incomplete rows {name}: survivors off by " + (f"(of {n})" if count else "(%)")
-            yield Comparison(quantity, published[method], found["off" if count else "off_share"], ".1f")
+            yield Comparison(quantity, published.get(method, "-"), found["off" if count else "off_share"], ".1f")
 
 
 def table(runs: Runs) -> Table:
@@ -131,32 +58,122 @@ def table(runs: Runs) -> Table:
     return rows
 
 
-def notes(runs: Runs) -> Iterator[str]:
-    """Say by how much Adam is better than SGD, and how the losses go."""
-    yield _paired(runs)
+def notes(
+    runs: Runs, n_test: Mapping[str, int], chosen: Mapping[str, Sequence[float]], *, one_split: bool
+) -> Iterator[str]:
+    """Say what the intervals cover, how the methods compare, and how the losses go.
+
+    Args:
+        runs: preparation -> method -> what was measured.
+        n_test: test passengers, with incomplete rows left out and filled.
+        chosen: preparation -> tuned learning rate of SGD for each division of the passengers.
+        one_split: True: all seeds share one division of the passengers.
+    """
+    yield _test_error(runs, n_test, one_split=one_split)
+    yield _tuned(chosen, one_split=one_split)
+    yield _against_adam(runs)
+    yield from _logistic(runs)
+    yield from _keras(runs)
     yield from _overfitting(runs)
 
 
-def _panels(runs, height):
-    """One panel for each preparation."""
-    return new(len(runs), (6.0, 0.6 + height * len(runs)))
+def _test_error(runs, n_test, *, one_split):
+    """Say what the intervals over the seeds leave out: the test passengers, who are few."""
+    covered = "initial weights only, on one division of the passengers" if one_split else "weights and divisions"
+    said = []
+    for missing, n in n_test.items():
+        adam = runs[f"{missing}, standardised"]["adam"]
+        share = np.mean(adam["accuracy"]) / 100
+        points = 196 * np.sqrt(share * (1 - share) / n)
+        # The count is wrong by false alarms minus missed survivors, each nearly Poisson.
+        count = 1.96 * np.sqrt(np.mean(adam["missed"]) + np.mean(adam["false_alarm"]))
+        said.append(
+            f"{n} test passengers (incomplete rows {missing}), ± {points:.1f} points of accuracy (binomial) and "
+            f"± {count:.0f} survivors in the count"
+        )
+    return (
+        f"± in the tables covers {covered}. The test passengers are themselves a sample. For a network that is wrong "
+        f"as often as Adam's on standardised features this adds, at 95 %: {'; '.join(said)}. Smaller differences say "
+        "little about other passengers."
+    )
 
 
-def _title(name):
-    return f"incomplete rows {name} features"
+def _tuned(chosen, *, one_split):
+    """Say which learning rates were chosen."""
+    said = []
+    for name, rates in chosen.items():
+        values, counts = np.unique(rates, return_counts=True)
+        each = ", ".join(
+            f"{value:.2g}" + ("" if one_split else f" ({count})") for value, count in zip(values, counts, strict=True)
+        )
+        said.append(f"{name}: {each}")
+    edge = sum(np.isin(rates, (RATES[0], RATES[-1])).sum() for rates in chosen.values())
+    per = "" if one_split else "; in brackets: for how many seeds"
+    return (
+        f"Tuned SGD: the rate, of {len(RATES)} from {RATES[0]:.2g} to {RATES[-1]:g}, with the lowest loss at the end "
+        f"on a fifth of the training rows; the test rows take no part{per}. {'; '.join(said)}. At an end of the grid: "
+        f"{edge}. Adam has its published rate."
+    )
 
 
-def _networks(methods):
-    return {method: found for method, found in methods.items() if method != "logistic"}
+def _difference(a, b):
+    """Mean of a minus b by seed, with its interval and the one word that it allows; b may be one value for all."""
+    values = np.subtract(a, b)
+    found = statistics.interval(values)
+    if found.n < 2 or not np.isfinite(found.half_width):
+        return f"{found.mean:+.1f}", ""
+    word = "more" if found.mean > found.half_width else "less" if found.mean < -found.half_width else ""
+    return f"{found.mean:+.1f} ± {found.half_width:.1f}", word
 
 
-def _paired(runs):
+def _against_adam(runs):
+    """Compare Adam with SGD at both rates, seed by seed."""
     said = []
     for name, methods in runs.items():
-        difference = np.subtract(methods["sgd"]["off"], methods["adam"]["off"])
-        p_value = statistics.paired_p_value(methods["sgd"]["off"], methods["adam"]["off"])
-        said.append(f"{difference.mean():.1f} ({name}; p = {p_value:.2g})")
-    return f"Error of SGD minus error of Adam in survivors, paired by seed: {', '.join(said)}."
+        pairs = ((LABELS[rule], _difference(methods[rule]["off"], methods["adam"]["off"])) for rule in ("sgd", TUNED))
+        said.append(f"{name}: " + ", ".join(f"{label} {text}" for label, (text, _) in pairs))
+    several = len(next(iter(runs.values()))["sgd"]["off"]) > 1
+    tested = "; paired by seed, 95 % each" if several else ""
+    return f"Survivors off by, minus Adam's{tested}. {'; '.join(said)}."
+
+
+def _logistic(runs):
+    """Compare logistic regression with Adam by each measure."""
+    for name, methods in runs.items():
+        if "logistic" not in methods:
+            continue
+        better, worse, open_ = [], [], []
+        for measure, label, sign in (("off", "survivors off by", -1), ("accuracy", "accuracy", 1), ("auc", "AUC", 1)):
+            logistic, adam = methods["logistic"][measure], methods["adam"][measure]
+            form = ".3f" if measure == "auc" else ".1f"
+            text = f"{label} {np.mean(logistic):{form}} and {command.with_interval(adam, form, count=False)}"
+            word = _difference(logistic, adam)[1]
+            (open_ if not word else better if (word == "more") == (sign > 0) else worse).append(text)
+        groups = (("better", better), ("worse", worse), ("not clearly different", open_))
+        said = "; ".join(f"{word}: {', '.join(texts)}" for word, texts in groups if texts)
+        yield f"Logistic regression and Adam, incomplete rows {name}, by 95 % intervals over the seeds: {said}."
+
+
+def _keras(runs):
+    """Compare the network in Keras with ours, as runs that share neither weights nor the order of passengers."""
+    said, n = [], 0
+    for name, methods in runs.items():
+        for rule in ("sgd", "adam"):
+            if (found := methods.get(f"{rule}, Keras")) is None:
+                continue
+            n = len(found["off"])
+            text = f"{rule}, {name}: {np.mean(found['off']):.1f} and {np.mean(methods[rule]['off'][:n]):.1f}"
+            if n > 1:
+                scores = {
+                    "keras": verdicts.Runs(np.array(found["off"])),
+                    "ours": verdicts.Runs(np.array(methods[rule]["off"][:n])),
+                }
+                (pair,) = verdicts.all_pairs(scores)
+                text += f", difference {pair.difference:+.1f} ({pair.low:+.1f} to {pair.high:+.1f})"
+            said.append(text)
+    if said:
+        tested = "; in brackets: Welch's intervals, 95 % each" if n > 1 else ""
+        yield f"In Keras and in jaxmlp, survivors off by, {over_seeds(n)}{tested}. {'; '.join(said)}."
 
 
 def _overfitting(runs):
@@ -166,7 +183,7 @@ def _overfitting(runs):
     """
     for name, methods in runs.items():
         said = []
-        for rule, found in _networks(methods).items():
+        for rule, found in networks(methods).items():
             width = max(1, len(found["test_loss"]) // 50)
             train, test = (
                 np.convolve(found[loss], np.full(width, 1 / width), "valid") for loss in ("train_loss", "test_loss")

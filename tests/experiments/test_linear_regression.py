@@ -6,10 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 import jaxmlp
 from experiments.linear_regression import descent as line_descent
 from experiments.linear_regression import experiment as linear_regression
+from experiments.linear_regression import inference
 from jaxmlp.datasets import noisy_line
 
 # Through (0, 1), (1, 3), (2, 8): least squares by hand is y = 3.5 x + 0.5, residuals 0.5, -1, 0.5, loss 1.5 / 3.
@@ -92,6 +94,47 @@ def test_the_implied_rate_gives_the_published_line():
     assert line_descent.implied_rate(problems, 1e4, 50) is None
 
 
+def test_the_published_pair_allows_a_range_of_intercepts_and_lies_in_it():
+    x_max = inference.implied_x_max(1933.30)
+    assert x_max == pytest.approx(1.5 * 19376.52 / 95.8)
+    low, high = inference.possible_intercepts(x_max, 50)
+    assert low < 10.81 < high
+    # The settled slope is the published one; a pair such as (1933.30, 5.00) could not be met.
+    found = inference.endless(x_max)
+    highest = np.linalg.eigvalsh(found.hessian)[-1]
+    slope, intercept = line_descent.closed_form(found, 1 / highest, 50)
+    assert slope == pytest.approx(1933.30, abs=0.1) and low < intercept < high and low > 5
+
+
+def test_the_endless_problem_is_what_many_examples_come_to():
+    found = line_descent.problem(*noisy_line(0, n=200_000).train)
+    expected = inference.endless(300.0)
+    np.testing.assert_allclose(found.hessian, expected.hessian, rtol=0.01)
+    assert np.abs(inference.standard_errors(found)).max() < 4
+
+
+def test_standard_errors_of_three_points_by_hand():
+    # The inverse of [[5, 3], [3, 3]] is [[3, -3], [-3, 5]] / 6.
+    found = line_descent.problem(X, Y)
+    expected = (np.array([3.5, 0.5]) - (inference.SLOPE, inference.INTERCEPT)) / (
+        inference.NOISE * np.sqrt([1 / 2, 5 / 6])
+    )
+    np.testing.assert_allclose(inference.standard_errors(found), expected, rtol=1e-12)
+
+
+def test_eigenvalues_predict_what_descent_does_on_both_sides_of_the_stable_limit():
+    rows = inference.predictions([line_descent.problem(X, Y)], None, 20)
+    assert [row.name for row in rows] == [
+        "1 / largest eigenvalue",
+        "1 % below the stable limit",
+        "1 % above the stable limit",
+    ]
+    for row in rows:
+        assert row.largest_difference < 1e-13  # roundings of 20 steps
+        np.testing.assert_allclose(row.followed, row.predicted, atol=1e-13)
+    assert rows[1].followed[0] == pytest.approx(0.98**20) and rows[2].followed[0] == pytest.approx(1.02**20)
+
+
 @pytest.mark.slow
 def test_the_command_writes_record_and_pictures(rough, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(linear_regression, "RULES", ("sgd", "adam"))
@@ -108,8 +151,12 @@ def test_the_command_writes_record_and_pictures(rough, tmp_path, monkeypatch, ca
     np.testing.assert_allclose(results["condition_numbers"]["standardised"], 1, rtol=1e-6)
     for picture in ("line", "surface", "gap"):
         assert (tmp_path / f"{picture}.png").read_bytes().startswith(b"\x89PNG")
-    assert "| condition number, raw x | - |" in (tmp_path / "table.md").read_text()
-    assert "learning rate of" in capsys.readouterr().out
+    table = (tmp_path / "table.md").read_text()
+    assert "| condition number, raw x | - |" in table
+    assert "| slope, 30 steps with x and rate inferred from this pair (no test) | - |" in table
+    movie = Image.open(tmp_path / "descent.gif")
+    assert (movie.format, movie.n_frames) == ("GIF", 31)  # pyright: ignore[reportAttributeAccessIssue]
+    assert "standard errors, the largest of 4" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

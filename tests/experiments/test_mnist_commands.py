@@ -115,6 +115,23 @@ def test_adam_keeps_the_best_epoch_and_tests_it(images, standard, undissected, t
     np.testing.assert_array_equal(results["results"]["tested"]["as published"]["best_epoch"], best)
     assert len(rows["seconds per epoch, one run alone"]["values"]) == 5
     assert {"augmented", "losses"} <= pictures
+    assert rows["rotation interpolated: test accuracy (%)"]["published"] == "-"
+    assert rows["as published: test accuracy (%)"]["published"] == "98.37"
+
+
+def test_one_seed_of_adam_gives_no_range_and_several_give_one():
+    names = (mnist_adam.PUBLISHED, mnist_adam.INTERPOLATED, mnist_adam.FALLING, mnist_adam.PLAIN)
+    one = {name: {"test_accuracy": [0.98 + index / 1000]} for index, name in enumerate(names)}
+    surest = {"noise": NOISE, "surest": {"surest": [1.0, 0.99999999]}}
+    notes = " ".join(mnist_adam._notes(surest, one))
+    assert "seed 0 has 98.00 %" in notes and "cosine +0.20" in notes and "by one seed" in notes
+    assert "probability of more than 99.9999 %" in notes
+    several = {name: {"test_accuracy": [0.98, 0.982, 0.984]} for name in names}
+    several[mnist_adam.FALLING] = {"test_accuracy": [0.99, 0.992, 0.994]}
+    notes = " ".join(mnist_adam._notes(surest, several))
+    # Mean 98.2, deviation 0.2; t(0.975; 2) = 4.303, times 0.2 sqrt(4 / 3): 0.99.
+    assert "98.00 to 98.40 %; 1 of 3 reach it" in notes and "inside the interval of 97.21 to 99.19 %" in notes
+    assert "cosine +1.00 (+" in notes and "augmentation +0.00 (-" in notes
 
 
 def test_the_falling_rate_falls_along_a_cosine(standard):

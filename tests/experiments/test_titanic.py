@@ -6,10 +6,13 @@ import json
 import os
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+import jaxmlp
 from experiments.titanic import experiment as titanic
+from experiments.titanic import keras_peer, methods, passengers, report
 from jaxmlp import datasets
 from jaxmlp.data import medians
 from jaxmlp.datasets import DatasetUnavailableError, tfds_directory, titanic_table
@@ -211,11 +214,11 @@ def test_openmls_file_gives_the_rows_of_the_prepared_directory_in_its_order(real
 
 def test_parts_are_the_first_rows_or_other_rows_for_each_seed(tmp_path):
     table = titanic_table(csv=synthetic(tmp_path / "train.csv"))
-    (fixed,) = titanic.parts(table, 3, in_order=True)
+    (fixed,) = passengers.parts(table, 3, in_order=True)
     np.testing.assert_array_equal(fixed.train[0], table.x[:600])
     np.testing.assert_array_equal(fixed.test[1], table.y[600:])
     assert list(fixed.seeds) == [0, 1, 2]
-    drawn = titanic.parts(table, 2, in_order=False)
+    drawn = passengers.parts(table, 2, in_order=False)
     assert [list(part.seeds) for part in drawn] == [[0], [1]]
     assert not np.array_equal(drawn[0].train[0], drawn[1].train[0], equal_nan=True)
     for part in drawn:
@@ -223,32 +226,32 @@ def test_parts_are_the_first_rows_or_other_rows_for_each_seed(tmp_path):
         assert len(part.train[1]) == 600 and len(part.test[1]) == 100
         np.testing.assert_array_equal(np.sort(fares), np.sort(table.x[:, 5]))
     with pytest.raises(ValueError, match="there are only 600"):
-        titanic.parts(table._replace(x=table.x[:600], y=table.y[:600]), 1, in_order=True)
+        passengers.parts(table._replace(x=table.x[:600], y=table.y[:600]), 1, in_order=True)
     with pytest.raises(ValueError, match="all 100 test passengers have one outcome"):
-        titanic.parts(table._replace(y=np.where(np.arange(700) < 600, table.y, 1)), 1, in_order=True)
+        passengers.parts(table._replace(y=np.where(np.arange(700) < 600, table.y, 1)), 1, in_order=True)
 
 
 def test_what_is_filled_and_standardised_comes_from_the_training_rows_alone():
     nan = np.nan
     train = np.array([[1, 0], [3, nan], [nan, 4], [8, 4]], np.float32)
     test = np.full((1, 2), nan, np.float32)
-    part = titanic.Part((train, np.array([0, 1, 0, 1])), (test, np.array([1])), [0])
-    raw = titanic.prepared(part, standardised=False)
+    part = passengers.Part((train, np.array([0, 1, 0, 1])), (test, np.array([1])), [0])
+    raw = passengers.prepared(part, standardised=False)
     assert raw.test[0].tolist() == [[3, 4]]  # the medians of 1, 3, 8 and of 0, 4, 4
-    scaled = titanic.prepared(part, standardised=True)
+    scaled = passengers.prepared(part, standardised=True)
     # 1, 3, 3, 8 and 0, 4, 4, 4: means 3.75 and 3, deviations sqrt(6.6875) and sqrt(3). 1e-6: roundings of float32.
     expected = [[-0.75 / np.sqrt(6.6875), 1 / np.sqrt(3)]]
     np.testing.assert_allclose(scaled.test[0], expected, rtol=1e-6)
 
 
 def test_measures_of_five_passengers_by_hand():
-    found = titanic.measure(np.array([2.0, -1.0, 0.5, -3.0, 1.0]), np.array([1, 1, 0, 0, 0]))
+    found = methods.measure(np.array([2.0, -1.0, 0.5, -3.0, 1.0]), np.array([1, 1, 0, 0, 0]))
     assert found["accuracy"] == 40
     assert (found["off"], found["missed"], found["false_alarm"]) == (1, 1, 2)
     assert (found["off_share"], found["missed_share"], found["false_alarm_share"]) == (50, 50, 100)
     assert found["auc"] == pytest.approx(4 / 6)  # of the six pairs 2 > 0.5, -3, 1 and -1 > -3 are in order
-    assert np.isnan(list(titanic.measure(np.array([np.nan, 1.0]), np.array([0, 1])).values())).all()
-    assert titanic.measure(np.array([np.nan, 1.0]), np.array([0, 1])).keys() == found.keys()
+    assert np.isnan(list(methods.measure(np.array([np.nan, 1.0]), np.array([0, 1])).values())).all()
+    assert methods.measure(np.array([np.nan, 1.0]), np.array([0, 1])).keys() == found.keys()
 
 
 @pytest.fixture(scope="module")
@@ -256,7 +259,7 @@ def run(tmp_path_factory, rough):
     """The command on 700 made-up passengers: what it wrote."""
     folder = tmp_path_factory.mktemp("titanic")
     path = synthetic(folder / "train.csv")
-    words = ["--csv", str(path), "--epochs", "3", "--seeds", "2", "--output", str(folder / "out")]
+    words = ["--csv", str(path), "--epochs", "3", "--seeds", "2", "--keras", "0", "--output", str(folder / "out")]
     assert titanic.main(words) == 0
     return folder / "out"
 
@@ -266,10 +269,12 @@ def test_the_command_writes_record_table_and_pictures(run):
     record = json.loads((run / "results.json").read_text())
     runs = record["results"]["runs"]
     assert set(runs) == {f"{rows}, {form}" for rows in ("left out", "filled") for form in ("raw", "standardised")}
-    for methods in runs.values():
-        for rule in ("sgd", "adam"):
-            assert len(methods[rule]["accuracy"]) == 2 and methods[rule]["diverged"] == 0
-            assert len(methods[rule]["test_loss"]) == len(methods[rule]["train_loss"]) == 3
+    for by_method in runs.values():
+        for method in ("sgd", "adam", "sgd, tuned"):
+            found = by_method[method]
+            assert len(found["accuracy"]) == 2 and found["diverged"] == 0
+            assert len(found["test_loss"]) == len(found["train_loss"]) == 3
+            assert np.all(np.less_equal(found["test_loss_lowest"], found["test_loss_highest"]))
     assert len(runs["filled, standardised"]["logistic"]["accuracy"]) == 1
     assert record["results"]["test_passengers"] == {"left out": 65, "filled": 100}
     for picture in ("roc", "histogram", "loss_curves"):
@@ -277,6 +282,73 @@ def test_the_command_writes_record_table_and_pictures(run):
     table = (run / "table.md").read_text()
     assert "| sgd, incomplete rows left out, raw: survivors off by (of " in table and "25 to 30 of 101" in table
     assert "Filled with the median of the training rows: 35 of age with " in table
+
+
+def test_a_rate_is_tuned_without_the_test_rows(tmp_path):
+    (part,) = passengers.parts(titanic_table(csv=synthetic(tmp_path / "train.csv")), 1, in_order=True)
+    tuning = passengers.tuning_part(part, seed=0)
+    assert (len(tuning.train[1]), len(tuning.test[1])) == (480, 120)
+    rows = np.concatenate([tuning.train[0], tuning.test[0]])
+    np.testing.assert_array_equal(np.sort(rows[:, 5]), np.sort(part.train[0][:, 5]))
+    network = jaxmlp.mlp((7, 4, 1))
+    settings = {"standardised": True, "seeds": 1, "on_run": lambda: None}
+    (rate,) = methods.tuned_rates([part], network, 2, **settings)
+    unreadable = part._replace(test=(np.full_like(part.test[0], np.inf), part.test[1]))
+    assert methods.tuned_rates([unreadable], network, 2, **settings) == [rate]
+    assert rate == methods.RATES[-1]  # after so few steps the fastest is the best
+
+
+def test_keras_computes_and_trains_the_same_network(tmp_path):
+    module, _ = keras_peer.keras()
+    if module is None:
+        pytest.skip("Keras on JAX is not installed")
+    (part,) = passengers.parts(titanic_table(csv=synthetic(tmp_path / "train.csv")), 1, in_order=True)
+    (x, y), (x_test, _), _ = passengers.prepared(part, standardised=True)
+    network = jaxmlp.mlp((7, 5, 1), initializer="glorot_normal")
+    params = network.init(jax.random.key(0))
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        model = keras_peer.network(module, 5, "relu")
+        model.set_weights([np.asarray(array) for layer in params for array in layer])
+        model.compile(module.optimizers.SGD(0.1), "binary_crossentropy")
+        model.fit(x, np.asarray(y, np.float32)[:, None], batch_size=len(y), epochs=3, verbose=0)
+        theirs = np.asarray(model(x_test))[:, 0]
+    ours = jaxmlp.fit(
+        jaxmlp.objective(network.apply, "binary_cross_entropy"),
+        params,
+        jaxmlp.optimizers.sgd(0.1),
+        (x, y),
+        key=jax.random.key(1),
+        epochs=3,
+        batch_size=len(y),  # every batch is all rows, so the order does not matter
+    )
+    expected = jax.nn.sigmoid(network.apply(ours.params, x_test)[:, 0])
+    np.testing.assert_allclose(theirs, expected, atol=2e-6)  # float32 sums in another order
+
+
+def test_a_library_that_is_absent_is_said_in_one_line(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    module, reason = keras_peer.keras()
+    assert module is None and reason == "is not installed; to include it, pip install -e '.[peers]'"
+
+
+def measured(off, accuracy, auc):
+    columns = {"off": off, "accuracy": accuracy, "auc": auc}
+    return columns | {"missed": [30.0] * len(off), "false_alarm": [20.0] * len(off)}
+
+
+def test_logistic_regression_is_better_or_worse_by_each_measure_of_its_own():
+    adam = measured([8.0, 9.0, 10.0], [80.0, 80.5, 81.0], [0.83, 0.84, 0.83])
+    runs = {"left out, standardised": {"adam": adam, "logistic": measured([13.0], [80.6], [0.863])}}
+    (note,) = report._logistic(runs)
+    assert "better: AUC 0.863 and 0.833" in note and "worse: survivors off by 13.0 and 9.0" in note
+    assert "not clearly different: accuracy 80.6 and 80.5" in note
+
+
+def test_the_error_of_few_test_passengers_is_the_binomial_one():
+    runs = {"left out, standardised": {"adam": measured([8.0], [80.0], [0.8])}}
+    note = report._test_error(runs, {"left out": 281}, one_split=True)
+    # 1.96 sqrt(0.8 * 0.2 / 281) = 4.68 points; 1.96 sqrt(30 + 20) = 13.9.
+    assert "281 test passengers (incomplete rows left out), ± 4.7 points" in note and "± 14 survivors" in note
 
 
 @pytest.mark.slow

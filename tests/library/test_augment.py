@@ -98,6 +98,18 @@ def test_values_are_scipys_bilinear_interpolation_at_those_places(x64):
         np.testing.assert_allclose(found[inside], expected, atol=1e-11)  # origins are known to 1e-13, slopes up to 1
 
 
+def test_the_nearest_pixels_are_scipys_of_order_0(x64):
+    settings = {"rotation": 20.0, "zoom": 0.1, "shear": 0.2, "shift": 2.0, "elastic": 20.0, "smoothness": 3.0}
+    n, images = 6, random_images(6)
+    new = apply(augment.distort(SHAPE, **settings, interpolation="nearest"), images)
+    for image, found, rows, columns in zip(images, new, *origins(augment.distort(SHAPE, **settings), n), strict=True):
+        inside = ~np.isnan(rows)
+        assert inside.mean() > 0.5
+        np.testing.assert_array_equal(found[inside], map_coordinates(image, [rows[inside], columns[inside]], order=0))
+    assert set(np.unique(new)) <= {0.0, *np.unique(images)}  # every value is a pixel's or the fill
+    assert np.mean(new == 0) > 0.02
+
+
 def test_what_comes_from_outside_is_the_fill_and_standardising_commutes(x64):
     images, mean, deviation = random_images(4), 0.3, 0.5
     settings = {"rotation": 40.0, "shift": 5.0, "elastic": 10.0}
@@ -193,6 +205,10 @@ def test_fit_augments_each_batch_anew_and_another_strength_compiles_nothing(comp
         (lambda: augment.distort(SHAPE, rotation=-1.0), r"rotation must be in \[0, inf\)"),
         (lambda: augment.distort(SHAPE, zoom=1.0), r"zoom must be in \[0, 1\)"),
         (lambda: augment.distort(SHAPE, smoothness=0.0), r"smoothness must be in \(0, inf\)"),
+        (
+            lambda: augment.distort(SHAPE, interpolation="cubic"),
+            r"unknown interpolation 'cubic'; known: bilinear, near",
+        ),
         (lambda: augment.distort((28, 28, 1)), r"image_shape must be \(height, width\)"),
         (lambda: augment.random_crop(SHAPE, -1), r"padding must be at least 0"),
         (lambda: augment.random_flip(SHAPE)(jax.random.key(0), jnp.zeros((3, 7))), r"x must have shape \(n, 480\)"),

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 import matplotlib.patheffects as patheffects
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import MaxNLocator
 
 from experiments.common.analysis.measures import Embedding, Mistakes, Scores
+from experiments.common.wording import percent
 from jaxmlp.comparison.drawing import LOOKS
 
 _COLOURS = [*(look["color"] for look in LOOKS.values()), "#D4C200", "#882255", "#999999"]
@@ -20,16 +21,16 @@ _SMALL = 8  # points
 
 
 def confusion(scores: Scores) -> Figure:
-    """Draw the confusion matrix: counts as text, shares of the true class as colour, recall and precision beside it."""
+    """Draw the confusion matrix: right answers in grey, the number of wrong ones as colour, recall and precision."""
     names, n = scores.class_names, len(scores.class_names)
     figure, ax = _new((_WIDTH, 5.2 + 0.06 * _longest(names)) if n > 4 else (5.4, 3.6))
-    shares = scores.confusion / np.maximum(scores.support, 1)[:, None]
-    # With many classes each kind of error is rare, and a linear scale would show none.
-    norm = LogNorm(1e-3, 1, clip=True) if n > 2 else Normalize(0, 1)
-    image = ax.imshow(np.where(shares > 0, shares, np.nan), cmap="cividis_r", norm=norm)
+    wrong = np.where(np.eye(n, dtype=bool), 0, scores.confusion)
+    norm = Normalize(0, max(1, wrong.max()))
+    image = ax.imshow(np.where(wrong > 0, wrong, np.nan), cmap="OrRd", norm=norm)
+    ax.imshow(np.where(np.eye(n, dtype=bool), 1.0, np.nan), cmap="Greys", vmin=0, vmax=6)
     for i, j in np.ndindex(n, n):
         if scores.confusion[i, j]:
-            colour = "w" if norm(shares[i, j]) > 0.5 else "k"
+            colour = "w" if norm(wrong[i, j]) > 0.6 else "k"
             ax.text(j, i, f"{scores.confusion[i, j]:,}", ha="center", va="center", color=colour, fontsize=_SMALL)
     right, bottom = ax.secondary_yaxis("right"), ax.secondary_xaxis("bottom")
     right.set_yticks(range(n), [f"{100 * recall:.1f}" for recall in scores.recall], fontsize=_SMALL)
@@ -46,10 +47,8 @@ def confusion(scores: Scores) -> Figure:
         axes.spines[:].set_visible(False)
     ax.set(xlabel="predicted class", ylabel="true class")
     ax.set_title(f"accuracy {100 * scores.accuracy:.2f} % of {scores.n:,} examples", fontsize=10)
-    bar = figure.colorbar(
-        image, ax=ax, shrink=0.7, pad=0.03, label="share of the true class (%)", extend="min" if n > 2 else "neither"
-    )
-    bar.ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}"))
+    bar = figure.colorbar(image, ax=ax, shrink=0.7, pad=0.03, label="wrong answers (examples)")
+    bar.ax.yaxis.set_major_locator(MaxNLocator(integer=True))
     return figure
 
 
@@ -168,7 +167,7 @@ def mistake_grid(
     titles = []
     rows = zip(*mistakes[1:], strict=True)
     for true, predicted, p_predicted, p_true in rows:
-        a, b, p, q = class_names[true], class_names[predicted], _percent(p_predicted), _percent(p_true)
+        a, b, p, q = class_names[true], class_names[predicted], percent(p_predicted), percent(p_true)
         short = _longest(class_names) <= 3
         titles.append(f"{a} called {b}\n{b}: {p}\n{a}: {q}" if short else f"{a} called\n{b}: {p}\n({a}: {q})")
     return image_grid(images, titles, image_shape, columns=5, title="The most confident mistakes")
@@ -184,7 +183,7 @@ def noise_grid(
         class_names: of label 0, 1, ...
         image_shape: (height, width).
     """
-    titles = [_percent(p) for _, probability in rows.values() for p in probability]
+    titles = [percent(p) for _, probability in rows.values() for p in probability]
     names = [name.replace(" ", "\n").replace("/", "/\n") for name in class_names]
     heads = [f"{name}\n{title}" for name, title in zip(names, titles, strict=False)]
     images = np.concatenate([images for images, _ in rows.values()])
@@ -292,10 +291,3 @@ def _classes(ax, points, labels, class_names):
 
 def _longest(names):
     return max(len(name) for name in names)
-
-
-def _percent(p):
-    """Write a probability in percent, never rounded to certainty."""
-    if p > 0.9999 or p < 0.0001:
-        return ">99.99 %" if p > 0.5 else "<0.01 %"
-    return f"{100 * p:.2f} %"
