@@ -9,7 +9,7 @@ Reached by importing its modules, never by import jaxmlp; it needs the extra `co
   (results.json and where its numbers came from).
 - Reports, made from the record alone: summary, report (tables), figures, page (HTML); drawing is the style of all
   pictures, toy a made-up record for examples.
-- Command line: command (python -m experiments.optimizers); console, the frame of every command.
+- Command line: command (python -m experiments.optimizers) and its options; console, the frame of every command.
 """
 
 from jaxmlp._checks import need
@@ -23,6 +23,7 @@ from jaxmlp.comparison import (  # noqa: E402 - the extra is checked first
     entries,
     figures,
     measures,
+    options,
     page,
     plans,
     problems,
@@ -50,6 +51,7 @@ __all__ = [
     "entries",
     "figures",
     "measures",
+    "options",
     "page",
     "plans",
     "problems",
