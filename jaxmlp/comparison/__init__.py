@@ -10,7 +10,7 @@ Reached by importing its modules, never by import jaxmlp; it needs the extra `co
 - Reports, made from the record alone: summary (numbers), findings, durations and wording (sentences), tables, report
   (terminal, Markdown, LaTeX), page with page_style and small_print (HTML), dots and panels on svg (its pictures),
   figures (pictures as files); drawing is the style of all figures, toy a made-up record for examples.
-- Command line: command (python -m experiments.optimizers); console, the frame of every command.
+- Command line: command (python -m experiments.optimizers) and its options; console, the frame of every command.
 """
 
 from jaxmlp._checks import need
@@ -27,6 +27,7 @@ from jaxmlp.comparison import (  # noqa: E402 - the extra is checked first
     figures,
     findings,
     measures,
+    options,
     page,
     page_style,
     panels,
@@ -64,6 +65,7 @@ __all__ = [
     "figures",
     "findings",
     "measures",
+    "options",
     "page",
     "page_style",
     "panels",

@@ -15,14 +15,12 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
 
 from jaxmlp.comparison import (
     console,
     drawing,
     entries,
     figures,
-    plans,
     problems,
     protocol,
     record,
@@ -31,6 +29,7 @@ from jaxmlp.comparison import (
     summary,
     tidy,
 )
+from jaxmlp.comparison.options import parser, plan_of, problem_table
 from jaxmlp.comparison.page import write_page
 from jaxmlp.datasets import DatasetUnavailableError
 
@@ -56,9 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
 
     def body(screen):
-        options = _parser().parse(words)
+        options = parser().parse(words)
         if options.list:
-            screen.print(_problem_table())
+            screen.print(problem_table())
         elif options.report_only:
             _report(options.output, screen)
         else:
@@ -73,7 +72,7 @@ def _run(options, words, screen):
     folder = options.output
     # Whatever can be refused is refused before data are loaded or fetched.
     for name in options.problem or ("mnist", "digits"):
-        _plan(name, options)
+        plan_of(name, options)
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -94,7 +93,7 @@ def _compare(options, words, screen, started):
     folder = options.output
     chosen, why = _chosen_problems(options)
     screen.print(f"[bold]{', '.join(chosen)}[/bold]: {why}", highlight=False, soft_wrap=True)
-    planned = {name: _plan(name, options) for name in chosen}
+    planned = {name: plan_of(name, options) for name in chosen}
     origin = record.provenance()
     for name, plan in planned.items():
         protocol.check_fits(plan, chosen[name])
@@ -234,121 +233,3 @@ def _chosen_problems(options) -> tuple[dict[str, Any], str]:
         return {"mnist": load("mnist")}, "the default, since MNIST is available"
     except DatasetUnavailableError as error:
         return {"digits": load("digits")}, f"used because MNIST is not available ({error})"
-
-
-def _plan(name, options):
-    return plans.make_plan(
-        problems.get(name),
-        options.optimizers,
-        learning_rates=options.learning_rates,
-        seeds=options.seeds,
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        full=options.full,
-        first_seed=options.first_seed,
-        splits=options.splits,
-        decide=options.decide,
-        max_seeds=options.max_seeds,
-        margin=options.margin,
-    )
-
-
-def _problem_table():
-    table = Table("network", "batch", "epochs", "targets", "source", title="Problems")
-    table.columns.insert(0, Column("problem", no_wrap=True))
-    for problem in problems.PROBLEMS.values():
-        targets = ", ".join(f"{100 * target:g} %" for target in problem.targets)
-        sizes = "-".join(map(str, problem.layer_sizes))
-        source = problem.source + (f". Differences: {problem.differences}" if problem.differences else "")
-        table.add_row(problem.name, sizes, str(problem.batch_size), str(problem.epochs), targets, source)
-    return table
-
-
-def _parser():
-    parser = console.Parser(
-        "python -m experiments.optimizers",
-        "Compare optimizers: tune each learning rate on a validation part, freeze it, train again with fresh seeds, "
-        "and test once. Prints a table; writes a record, curves, tables, pictures and an HTML page.",
-    )
-    add = parser.add_argument
-    add("--problem", nargs="+", metavar="NAME", help="problems to run (default: mnist, or digits if MNIST is missing)")
-    add("--list", action="store_true", help="list the problems with their settings and sources, and exit")
-    add(
-        "--optimizers",
-        nargs="+",
-        metavar="NAME",
-        default=plans.DEFAULT_OPTIMIZERS,
-        help="optimizers to compare; amsgrad is available too",
-    )
-    add(
-        "--learning-rates",
-        nargs="+",
-        type=float,
-        metavar="RATE",
-        help="one grid for all optimizers, not widened (default: nine half-decades from 1e-3 to 10; for rmsprop, adam "
-        "and amsgrad, whose steps have unit size, from 1e-5 to 0.1; widened where the best rate is at an edge)",
-    )
-    add("--seeds", type=int, metavar="N", help="fresh seeds of each choice (default: 10)")
-    add(
-        "--first-seed",
-        type=int,
-        metavar="N",
-        default=plans.FIRST_SEED,
-        help="the first fresh seed; another one makes an independent replication",
-    )
-    add(
-        "--decide",
-        action="store_true",
-        help="add fresh seeds until every pair of optimizers has a verdict or --max-seeds is reached",
-    )
-    add("--max-seeds", type=int, metavar="N", help="with --decide, the most fresh seeds (default: 4 times --seeds)")
-    add(
-        "--add-seeds",
-        type=int,
-        metavar="N",
-        least=1,
-        help="extend the finished record in the output folder by further fresh seeds; repeat its settings",
-    )
-    add(
-        "--splits",
-        type=int,
-        metavar="K",
-        default=1,
-        help="repeat tuning and choice on different splits into training and validation part, so that the intervals "
-        "cover them",
-    )
-    add(
-        "--margin",
-        type=float,
-        metavar="M",
-        default=plans.MARGIN,
-        help="differences in test accuracy up to this size count as equal, as a fraction",
-    )
-    add(
-        "--epochs", type=int, metavar="N", help="epochs of each run, except in the coarse pass (default: the problem's)"
-    )
-    add("--batch-size", type=int, metavar="N", help="examples per step (default: the problem's)")
-    add(
-        "--full",
-        action="store_true",
-        help="36 learning rates from 1e-5 to 100 and 10 seeds for tuning (hours on a CPU)",
-    )
-    add(
-        "--output",
-        type=Path,
-        metavar="DIR",
-        default=Path("results", "optimizers"),
-        help="output folder; the record of a finished run in it is replaced",
-    )
-    add(
-        "--resume",
-        action="store_true",
-        help="continue the interrupted run in the output folder; its settings must be the same",
-    )
-    add(
-        "--report-only",
-        action="store_true",
-        help="regenerate tables, pictures and page from the record in the output folder, without training",
-    )
-    console.add_data_options(parser)
-    return parser

@@ -191,7 +191,10 @@ class Study:
             early = {"early_test_accuracy": self.data.test}
         steps, epochs = -(-len(train[0]) // self.problem.batch_size), self.problem.epochs
         at = tuple(epoch * steps + step for epoch in range(min(_EARLY, epochs)) for step in early_steps(steps))
-        step_metrics = {name: Early(*jax.device_put(part), self.accuracy, at) for name, part in early.items() if at}
+        step_metrics = {}
+        for name, part in early.items() if at else ():
+            x, y = jax.device_put(part)
+            step_metrics[name] = Early(x, y, self.accuracy, at)
         return Phase(RACE, epochs, train, jax.device_put(measured), metrics, step_metrics, None)
 
     def _runs_of_a_job(self, phase):

@@ -28,7 +28,7 @@ def test_an_early_measurement_is_that_of_a_run_that_stops_there(digits, unoptimi
         validation=digits.test,
         metrics={"accuracy": accuracy, "right": PackedRight(accuracy)},
         step_metrics={
-            "early": Early(*jax.device_put(digits.test), accuracy, (3, 12)),
+            "early": Early(jax.numpy.asarray(digits.test[0]), jax.numpy.asarray(digits.test[1]), accuracy, (3, 12)),
             "index": lambda step: step.index,
         },
     )
