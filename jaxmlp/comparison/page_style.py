@@ -86,8 +86,9 @@ code.option { white-space: nowrap; }
 }
 @media print {
   body { max-width: none; padding: 0; font-size: 10.5pt; } h2 { margin-top: 1.6rem; }
-  h2, h3, figcaption, .axes { break-after: avoid; }
-  .strips, .matrix, dd { break-inside: avoid; } .note { break-before: avoid; }
+  h2, .axes, .caption { break-after: avoid; } .axes, .strips, .matrix, dd { break-inside: avoid; }
+  figcaption, .note { break-before: avoid; } .matrix { font-size: 7.5pt; }
+  .matrix td, .matrix thead th { padding: .15rem .3rem; min-width: 0; }
   .wide { overflow: visible; } table { font-size: 8.5pt; } th button::after { content: ""; }
   .panels { grid-template-columns: repeat(3, 1fr); } tr { break-inside: avoid; } a { color: inherit; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
