@@ -93,7 +93,7 @@ def loss_curves(runs: Runs) -> Figure:
             ax.grid(alpha=0.3)
             ax.spines[["top", "right"]].set_visible(False)
             ax.set_title(f"{LABELS[method]}\n{name.partition(', ')[2]} features", fontsize=9)
-            ax.legend(fontsize=8, frameon=False, loc="upper right")
+            ax.legend(fontsize=8, framealpha=0.8, edgecolor="none", loc="upper right")
         row[0].set_ylabel("loss (nats per passenger)")
     for ax in axes[-1]:
         ax.set_xlabel("epoch")

@@ -72,7 +72,8 @@ def notes(
     yield _test_error(runs, n_test, one_split=one_split)
     yield _tuned(chosen, one_split=one_split)
     yield _against_adam(runs)
-    yield from _logistic(runs)
+    yield from _by_measure(runs, TUNED)
+    yield from _by_measure(runs, "logistic")
     yield from _keras(runs)
     yield from _overfitting(runs)
 
@@ -137,21 +138,23 @@ def _against_adam(runs):
     return f"Survivors off by, minus Adam's{tested}. {'; '.join(said)}."
 
 
-def _logistic(runs):
-    """Compare logistic regression with Adam by each measure."""
+def _by_measure(runs, method):
+    """Compare a method with Adam by each measure: errors that cancel in the count still cost accuracy."""
     for name, methods in runs.items():
-        if "logistic" not in methods:
+        if method not in methods:
             continue
-        better, worse, open_ = [], [], []
+        better, worse, unclear = [], [], []
         for measure, label, sign in (("off", "survivors off by", -1), ("accuracy", "accuracy", 1), ("auc", "AUC", 1)):
-            logistic, adam = methods["logistic"][measure], methods["adam"][measure]
+            ours, adam = methods[method][measure], methods["adam"][measure]
             form = ".3f" if measure == "auc" else ".1f"
-            text = f"{label} {np.mean(logistic):{form}} and {command.with_interval(adam, form, count=False)}"
-            word = _difference(logistic, adam)[1]
-            (open_ if not word else better if (word == "more") == (sign > 0) else worse).append(text)
-        groups = (("better", better), ("worse", worse), ("not clearly different", open_))
+            pair = (command.with_interval(values, form, count=False) for values in (ours, adam))
+            word = _difference(ours, adam)[1]
+            group = unclear if not word else better if (word == "more") == (sign > 0) else worse
+            group.append(f"{label} {' and '.join(pair)}")
+        groups = (("better", better), ("worse", worse), ("not clearly different", unclear))
         said = "; ".join(f"{word}: {', '.join(texts)}" for word, texts in groups if texts)
-        yield f"Logistic regression and Adam, incomplete rows {name}, by 95 % intervals over the seeds: {said}."
+        subject = LABELS[method][0].upper() + LABELS[method][1:]
+        yield f"{subject} and Adam, incomplete rows {name}, by 95 % intervals over the seeds: {said}."
 
 
 def _keras(runs):

@@ -339,7 +339,7 @@ def measured(off, accuracy, auc):
 def test_logistic_regression_is_better_or_worse_by_each_measure_of_its_own():
     adam = measured([8.0, 9.0, 10.0], [80.0, 80.5, 81.0], [0.83, 0.84, 0.83])
     runs = {"left out, standardised": {"adam": adam, "logistic": measured([13.0], [80.6], [0.863])}}
-    (note,) = report._logistic(runs)
+    (note,) = report._by_measure(runs, "logistic")
     assert "better: AUC 0.863 and 0.833" in note and "worse: survivors off by 13.0 and 9.0" in note
     assert "not clearly different: accuracy 80.6 and 80.5" in note
 
