@@ -1,6 +1,13 @@
 """Finished runs, kept on disk so that an interrupted experiment can continue, and the arrays of a finished one."""
 
+import errno
+import hashlib
+import json
+import os
+import platform
+import secrets
 import shutil
+import weakref
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -12,6 +19,11 @@ import numpy as np
 from jaxmlp._files import writing
 from jaxmlp.comparison import record
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 __docformat__ = "google"
 __all__ = ["UNFINISHED", "Arrays", "RunStore", "check_same", "load_arrays", "save_arrays"]
 
@@ -20,11 +32,18 @@ Arrays = dict[str, np.ndarray]
 UNFINISHED = "unfinished-runs"
 """The folder of kept runs, inside the output folder of an experiment that has not finished."""
 
+_DISCARDED = f".{UNFINISHED}-"
+_OWNER = "owner"
+_DIGEST = "digest"
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}  # of a file system without them
+
 
 class RunStore:
     """Keep finished runs of one plan in a folder.
 
-    Each file appears whole or not at all, so that the folder can be used after a kill at any moment.
+    Each file appears whole or not at all, so that the folder can be used after a kill at any moment. It has one owner
+    at a time, whose lock ends with close, discard or its process. Kept runs carry a digest of themselves and of the
+    plan: what was damaged, or made by another plan, counts as not kept.
 
     Example:
         >>> import tempfile
@@ -32,6 +51,7 @@ class RunStore:
         >>> store = RunStore(folder, {"epochs": 5}, resume=False)
         >>> store.cached("run-0", lambda: {"loss": np.array([0.5, 0.25])})["loss"]
         array([0.5 , 0.25])
+        >>> store.close()
         >>> RunStore(folder, {"epochs": 5}, resume=True).cached("run-0", lambda: {})["loss"]
         array([0.5 , 0.25])
     """
@@ -45,25 +65,34 @@ class RunStore:
             resume: continue with the runs in the folder. Otherwise the folder must be empty or missing.
 
         Raises:
-            ValueError: resume is set, but there is nothing to resume or it belongs to another plan; or resume is not
-                set and the folder holds something.
+            ValueError: another process owns the folder; or resume is set, but there is nothing to resume or it belongs
+                to another plan; or resume is not set and the folder holds something.
             OSError: the folder cannot be written.
         """
         self.folder = folder
         plan = record.plain(plan)
-        if resume:
-            self._check_same(plan)
-            return
-        if folder.is_dir() and any(path.name != "plan.json" for path in folder.iterdir()):
-            raise ValueError(
-                f"{folder} holds an unfinished run; to continue it, add --resume; to start again, delete the folder or "
-                "choose another --output"
-            )
-        record.write(folder / "plan.json", plan)
+        self._plan = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
+        if resume and not folder.is_dir():
+            raise ValueError(f"nothing to resume: there is no unfinished run in {folder}; leave out --resume")
+        self._lock = _own(folder)
+        self._release = weakref.finalize(self, os.close, self._lock)
+        try:
+            self._open(plan, resume)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Give the folder up, so that another store can own it. What is kept stays."""
+        self._release()
 
     def discard(self) -> None:
-        """Delete the kept runs, once they are in the experiment's record."""
-        shutil.rmtree(self.folder)
+        """Delete the kept runs, once they are in the experiment's record, and give the folder up."""
+        # Renamed first: whatever a kill leaves of it is no unfinished run.
+        removed = self.folder.with_name(f"{_DISCARDED}{secrets.token_hex(8)}")
+        self.folder.rename(removed)
+        shutil.rmtree(removed)
+        self.close()
 
     def cached(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
         """Return the arrays kept under name; if there are none, or they cannot be read, compute and keep them."""
@@ -74,23 +103,76 @@ class RunStore:
         return arrays
 
     def kept(self, name: str) -> Arrays | None:
-        """Return the arrays kept under name; None if there are none, or if they cannot be read."""
-        return load_arrays(self.folder / f"{name}.npz")
+        """Return the arrays kept under name; None if there are none, if they are damaged, or of another plan."""
+        arrays = load_arrays(self.folder / f"{name}.npz")
+        if arrays is None or _DIGEST not in arrays:
+            return None
+        digest = arrays.pop(_DIGEST)
+        return arrays if str(digest) == self._digest(name, arrays) else None
 
     def keep(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Keep arrays under name."""
-        save_arrays(self.folder / f"{name}.npz", arrays)
+        arrays = {key: np.asarray(values) for key, values in arrays.items()}
+        save_arrays(self.folder / f"{name}.npz", arrays | {_DIGEST: np.asarray(self._digest(name, arrays))})
 
-    def _check_same(self, plan):
+    def _digest(self, name, arrays):
+        named = [self._plan, name, *sorted(arrays)]
+        return hashlib.sha256(f"{named}{record.digest(*(arrays[key] for key in sorted(arrays)))}".encode()).hexdigest()
+
+    def _open(self, plan, resume):
+        for discarded in self.folder.parent.glob(f"{_DISCARDED}*"):
+            shutil.rmtree(discarded, ignore_errors=True)
         path = self.folder / "plan.json"
-        if not path.exists():
+        runs = any(kept.name not in (path.name, _OWNER) and kept.name[0] != "." for kept in self.folder.iterdir())
+        if not resume:
+            if runs:
+                raise ValueError(
+                    f"{self.folder} holds an unfinished run; to continue it, add --resume; to start again, delete the "
+                    "folder or choose another --output"
+                )
+            record.write(path, plan)
+            return
+        if not runs and not path.exists():
             raise ValueError(f"nothing to resume: there is no unfinished run in {self.folder}; leave out --resume")
+        try:
+            before = record.read(path)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"the runs in {self.folder} cannot be continued, since {path.name}, which says what they are, is "
+                "missing or damaged; delete the folder and leave out --resume"
+            ) from error
         check_same(
-            record.read(path),
+            before,
             plan,
             f"the runs in {self.folder} were made with other settings",
             "repeat the settings of the first command, or choose another --output and leave out --resume",
         )
+
+
+def _own(folder):
+    """Return a descriptor that locks the folder; a ValueError names the process that has locked it."""
+    while True:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / _OWNER, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(descriptor, 100).decode(errors="replace").strip()
+            os.close(descriptor)
+            raise ValueError(
+                f"{folder.parent} is in use by another run ({owner or 'which has just started'}); wait until it has "
+                "ended, or choose another --output"
+            ) from None
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                os.close(descriptor)
+                raise
+        if os.fstat(descriptor).st_nlink:  # 0 if its owner has discarded the folder since
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+            return descriptor
+        os.close(descriptor)
 
 
 def check_same(before: Any, now: Any, what: str, remedy: str) -> None:

@@ -153,13 +153,16 @@ def test_a_damaged_run_file_is_run_again(finished, tmp_path):
     store.cached("run", lambda: {"x": np.arange(3)})
     path = tmp_path / "runs" / "run.npz"
     path.write_bytes(path.read_bytes()[:50])
+    store.close()
     again = RunStore(tmp_path / "runs", plan, resume=True)
     np.testing.assert_array_equal(again.cached("run", lambda: {"x": np.arange(4)})["x"], np.arange(4))
     np.testing.assert_array_equal(again.cached("run", lambda: {"x": np.arange(5)})["x"], np.arange(4))
 
 
 def test_resuming_with_other_settings_is_refused_and_named(tmp_path):
-    RunStore(tmp_path / "runs", {"plan": {"batch_size": 32}}, resume=False).cached("a", lambda: {"x": np.ones(1)})
+    store = RunStore(tmp_path / "runs", {"plan": {"batch_size": 32}}, resume=False)
+    store.cached("a", lambda: {"x": np.ones(1)})
+    store.close()
     with pytest.raises(ValueError, match=r"plan\.batch_size: 32 before, 16 now"):
         RunStore(tmp_path / "runs", {"plan": {"batch_size": 16}}, resume=True)
 

@@ -1,5 +1,6 @@
 """The protocol: what is trained, chosen, measured and written down; extended, replicated, repeated on other splits."""
 
+import contextlib
 import dataclasses
 
 import jax
@@ -26,8 +27,8 @@ def plan_of(*optimizers, problem=SHORT, **settings):
 
 
 def execute(folder, plan, data, **more):
-    store = RunStore(folder, plan.describe(), resume=False)
-    return protocol.execute(plan, data, store, lambda what, done, total: None, **more)
+    with contextlib.closing(RunStore(folder, plan.describe(), resume=False)) as store:
+        return protocol.execute(plan, data, store, lambda what, done, total: None, **more)
 
 
 @pytest.fixture(scope="module")
