@@ -97,7 +97,7 @@ def forms(rates: Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]
     FigureCanvasAgg(figure)
     axes = figure.subplots(-(-len(WIDTHS) // 2), min(2, len(WIDTHS)), sharex=True, sharey=True, squeeze=False)
     looks = [LOOKS[name] for name in ("sgd", "momentum", "adam", "adagrad")]
-    for column, (ax, width) in enumerate(zip(axes.flat, WIDTHS, strict=True)):
+    for column, (ax, width) in enumerate(zip(axes.flat, WIDTHS, strict=False)):
         for index, (form, by_name) in enumerate(rates.items()):
             middle, low, high = 100 * np.array([by_name[name][column] for name in ACTIVATIONS]).T
             y = np.arange(len(ACTIVATIONS)) + 0.17 * (index - (len(rates) - 1) / 2)
@@ -113,6 +113,8 @@ def forms(rates: Mapping[str, Mapping[str, Sequence[tuple[float, float, float]]]
         ax.set(xlim=(-3, 103), ylim=(len(ACTIVATIONS) - 0.5, -0.5))
         ax.spines[["top", "right"]].set_visible(False)
         ax.set_title(f"{width} hidden units", fontsize=10)
+    for ax in axes.flat[len(WIDTHS) :]:
+        ax.set_axis_off()
     for ax in axes[-1]:
         ax.set_xlabel("runs that solve XOR (%)")
     handles, names = axes[0, 0].get_legend_handles_labels()
