@@ -196,10 +196,11 @@ def _lines(axes, picture):
 
 def _sensitivity(problem, summary):
     tuning = problem["tuning"]
+    rings = f"Rings: {_runs(tuning['coarse'])}. " if tuning["coarse"]["seeds"] else ""
     reading = (
-        f"Validation error (%) by learning rate. Rings: {_runs(tuning['coarse'])}; dots: {_runs(tuning['full'])}, from "
-        "which the choice was made (dashed line and figure beside the name). Crosses: failed runs. A wide valley means "
-        "that the learning rate needs little care."
+        f"Validation error (%) by learning rate. {rings}Dots: {_runs(tuning['full'])}, from which the choice was made "
+        "(dashed line and figure beside the name). Crosses: failed runs. A wide valley means that the learning rate "
+        "needs little care."
     )
     return f"<figure><p class=axes>{_text(reading)}</p>{panels.sensitivity(problem, summary)}</figure>"
 
@@ -209,11 +210,12 @@ def _runs(phase):
 
 
 def _budget(problem, picture):
+    coarse = problem["tuning"]["coarse"]
+    source = f"It rests on the short runs ({_runs(coarse)}). " if coarse["seeds"] else ""
     reading = (
         "Expected validation error (%) of the best of k learning rates, drawn without replacement from a window around "
         "the optimizer's own optimum that is as wide for all. "
-        f"It rests on the short runs ({_runs(problem['tuning']['coarse'])}). Band: 95 %, by bootstrap; at the top "
-        "right: after three tries."
+        f"{source}Band: 95 %, by bootstrap; at the top right: after three tries."
     )
     return f"<figure><p class=axes>{_text(reading)}</p>{picture}</figure>"
 

@@ -216,10 +216,12 @@ def _titles(problem, name):
 
 
 def _coarse(problem, name):
-    """Mean validation accuracy of the short runs of each learning rate."""
+    """Mean validation accuracy of the short runs of each learning rate; of all runs where there are no short ones."""
     scores: dict[float, list[float]] = {}
+    tuning = problem["tuning"]
+    epochs = tuning["coarse" if tuning["coarse"]["seeds"] else "full"]["epochs"]
     for run in problem["candidates"][name]["tuning"]:
-        if run["split"] == 0 and run["epochs"] == problem["tuning"]["coarse"]["epochs"]:
+        if run["split"] == 0 and run["epochs"] == epochs:
             scores.setdefault(run["learning_rate"], []).append(_number(run["validation_accuracy"]))
     return {rate: float(np.mean(values)) for rate, values in scores.items()}
 

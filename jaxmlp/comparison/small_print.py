@@ -83,11 +83,13 @@ def _problem(problem):
 def _tuning(problem):
     tuning = problem["tuning"]
     coarse, full = tuning["coarse"], tuning["full"]
+    first = "Every learning rate of a grid was trained for "
+    if coarse["seeds"]:
+        first += f"{count(coarse['epochs'], 'epoch')} with {count(len(coarse['seeds']), 'seed')}; those around the "
+        first += "best one for "
     text = (
-        f"Every learning rate of a grid was trained for {count(coarse['epochs'], 'epoch')} with "
-        f"{count(len(coarse['seeds']), 'seed')}; those around the best one for {count(full['epochs'], 'epoch')} with "
-        f"{count(len(full['seeds']), 'seed')}. Of these, the one with the highest mean accuracy on the validation part "
-        "was chosen."
+        f"{first}{count(full['epochs'], 'epoch')} with {count(len(full['seeds']), 'seed')}. Of these, the one with the "
+        "highest mean accuracy on the validation part was chosen."
     )
     widened = [f"{display(n)} by {entry['widened']}" for n, entry in problem["candidates"].items() if entry["widened"]]
     if widened:

@@ -185,6 +185,14 @@ def test_the_budget_is_drawn_from_the_short_runs(results):
     assert panels.sensitivity(problem, found).count('class="ring"') == 12
 
 
+def test_without_short_runs_the_page_speaks_of_none(tmp_path, results):
+    tuning = results["problems"]["digits"]["tuning"]
+    tuning["coarse"]["seeds"] = []
+    page, _ = page_of(tmp_path, results)
+    assert "Rings" not in page and "short runs" not in page and "0 seeds" not in page
+    assert "Every learning rate of a grid was trained for 3 epochs with 3 seeds." in page
+
+
 def test_the_terminal_prints_the_verdict_first_and_breaks_between_words(tmp_path, results, monkeypatch):
     monkeypatch.setattr(figures, "PER_PROBLEM", {})
     store.save_arrays(tmp_path / "curves.npz", curves_of(["digits"]))
