@@ -230,7 +230,8 @@ def power(difference: float, deviation: float, runs: int, *, level: float, examp
     standard_error = np.sqrt(2 * deviation**2 / runs + examples_variance)
     df = 2 * (runs - 1)
     bound, shift = stats.t.ppf((1 + level) / 2, df), difference / standard_error
-    return float(stats.nct.sf(bound, df, shift) + stats.nct.cdf(-bound, df, shift))
+    # The tail on the wrong side is below 1e-20 wherever SciPy has NaN for it.
+    return float(stats.nct.sf(bound, df, shift) + np.nan_to_num(stats.nct.cdf(-bound, df, shift)))
 
 
 def spend(looks: Sequence[float], error: float = 0.05) -> list[float]:

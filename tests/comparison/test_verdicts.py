@@ -156,6 +156,13 @@ def test_power_is_the_share_of_simulated_comparisons_that_find_the_difference():
     assert verdicts.power(0.3, 0.2, n, level=level) == pytest.approx(found, abs=3 * 0.5 / np.sqrt(draws) + 0.01)
 
 
+@pytest.mark.parametrize("runs", [3, 10, 51])
+def test_power_grows_to_1_with_the_difference(runs):
+    found = [verdicts.power(size, 1.0, runs, level=0.99) for size in np.linspace(0, 60, 61)]
+    assert found[0] == pytest.approx(0.01) and found[-1] == pytest.approx(1)  # under no difference: the error allowed
+    assert np.all(np.diff(found) > -1e-9)
+
+
 def test_looking_often_spends_no_more_than_the_error_allowed():
     shares = verdicts.spend([0.25, 0.5, 0.75, 1.0])
     assert sum(shares) == pytest.approx(0.05) and all(a < b for a, b in itertools.pairwise(shares))
