@@ -61,6 +61,7 @@ class Study:
     """The training runs on one problem.
 
     Example:
+        >>> import dataclasses
         >>> from jaxmlp.comparison import problems
         >>> digits = dataclasses.replace(problems.get("digits"), coarse_epochs=1)
         >>> study = Study(digits, problems.load(digits))
