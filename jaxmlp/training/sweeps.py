@@ -5,46 +5,50 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxmlp._arrays import PyTree, is_concrete
 from jaxmlp._checks import check_choice, check_count, check_keys
 from jaxmlp.training.arguments import check_arguments
 from jaxmlp.training.factories import by_point, inside
-from jaxmlp.training.loop import Augment, LossFn, Metric, StepMetric, run, task_of
+from jaxmlp.training.forms import Augment, EvalParams, Examples, LossFn, Metric, StepMetric
+from jaxmlp.training.loop import Optimizer
 from jaxmlp.training.partition import combine, partition
+from jaxmlp.training.program import run, task_of
 from jaxmlp.training.results import FitResult
 from jaxmlp.training.settings import applied, thread_settings
 
+P = TypeVar("P")
 Execution = Literal["auto", "threads", "vmap"]
 
 
 def sweep(
     loss_fn: LossFn,
-    init_fn: Callable[[jax.Array], PyTree],
-    optimizer: Callable[..., optax.GradientTransformation],
+    init_fn: Callable[[jax.Array], P],
+    optimizer: Callable[..., Optimizer],
     grid: Mapping[str, Any],
-    train: tuple[PyTree, PyTree],
+    train: Examples,
     *,
     keys: jax.Array,
     epochs: int,
     batch_size: int,
-    validation: tuple[PyTree, PyTree] | None = None,
+    validation: Examples | None = None,
     metrics: Mapping[str, Metric] | None = None,
     augment: Augment | None = None,
     step_metrics: Mapping[str, StepMetric] | None = None,
     keep_best: bool = False,
     patience: int | None = None,
+    eval_params: EvalParams | None = None,
+    shuffle: bool = True,
     execution: Execution = "auto",
     runs_at_once: int | None = None,
     history_only: bool = False,
     on_run: Callable[[int, int], None] | None = None,
-) -> FitResult:
+) -> FitResult[P]:
     """Train one run for every point of the grid and every key, all from one compiled program.
 
         init_key, fit_key = jax.random.split(keys[k])
@@ -63,16 +67,18 @@ def sweep(
             builds closures is called inside the compiled program, where its arguments are traced; if it needs Python
             numbers there (float(), if, math), each point is compiled on its own, with a warning.
         grid: {"learning_rate": values, ...}, numeric arguments of the factory; arrays (points,) of equal length.
-        train: (x, y), as for fit.
+        train: (x, y) or (x, y, weight), as for fit.
         keys: random keys, (keys,), e.g. jax.random.split(jax.random.key(0), 5).
         epochs: passes over the training set of each run, >= 1.
         batch_size: examples per step, in [1, n].
-        validation: (x, y), as for fit.
+        validation: as for fit.
         metrics: name -> fn(params, x, y) -> array, as for fit.
         augment: (key, x) -> x, as for fit.
         step_metrics: name -> fn(Step) -> array, as for fit.
         keep_best: as for fit.
         patience: as for fit.
+        eval_params: as for fit.
+        shuffle: as for fit.
         execution: "threads" trains runs in parallel threads, each bit for bit as fit would (a factory that builds a
             closure, e.g. with optax.chain or a schedule, agrees up to rounding). "vmap" trains them as one vectorised
             program, equal up to rounding. "auto" is threads on a CPU, where vmap is no faster, and vmap elsewhere and
@@ -110,8 +116,8 @@ def sweep(
         raise ValueError('execution="threads" needs concrete arguments; inside jit, vmap or grad leave it "auto"')
     factory = None if concrete else inside(optimizer, points, params, concrete=False)
     first = optimizer(**{name: values[0] for name, values in points.items()})
-    described = task_of(loss_fn, first, metrics, step_metrics, augment, patience)
-    check_arguments(described, params, train, keys[0], epochs, batch_size, validation, keep_best, None)
+    described = task_of(loss_fn, first, metrics, step_metrics, augment, patience, eval_params)
+    check_arguments(described, params, train, keys[0], epochs, batch_size, validation, keep_best, shuffle, None)
 
     if execution == "vmap" or (execution == "auto" and jax.default_backend() != "cpu"):
         try:
@@ -119,7 +125,7 @@ def sweep(
         except TypeError:
             if execution == "vmap":
                 raise
-    settings = {"epochs": int(epochs), "batch_size": int(batch_size), "keep_best": keep_best}
+    settings = {"epochs": int(epochs), "batch_size": int(batch_size), "keep_best": keep_best, "shuffle": shuffle}
     shared = _Shared(described._replace(optimizer=None), init_fn, (train, validation), settings, history_only)
     shape = (len(next(iter(points.values()))), keys.shape[0])
     columns = {name: jnp.asarray(values, float) for name, values in points.items()}
@@ -133,7 +139,7 @@ def sweep(
     return jax.tree.map(lambda a: a.reshape(shape + a.shape[1:]), flat)
 
 
-_SETTINGS = ("epochs", "batch_size", "keep_best")
+_SETTINGS = ("epochs", "batch_size", "keep_best", "shuffle")
 
 
 class _Shared(NamedTuple):
