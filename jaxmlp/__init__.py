@@ -31,6 +31,7 @@ from jaxmlp import (
     datasets,
     dialects,
     losses,
+    metrics,
     network,
     objectives,
     optimizers,
@@ -39,6 +40,7 @@ from jaxmlp import (
 )
 from jaxmlp.checkpoint import load, save
 from jaxmlp.data import Dataset
+from jaxmlp.metrics import binary_accuracy, exact_match, mean_squared_error, r2
 from jaxmlp.network import Layer, Network, Params, mlp
 from jaxmlp.objectives import accuracy, dead_units, gradient_norms, largest_weights, objective
 from jaxmlp.optimizers import apply_updates
@@ -60,21 +62,26 @@ __all__ = [
     "activations",
     "apply_updates",
     "augment",
+    "binary_accuracy",
     "checkpoint",
     "data",
     "datasets",
     "dead_units",
     "dialects",
+    "exact_match",
     "fit",
     "gradient_norms",
     "largest_weights",
     "load",
     "losses",
+    "mean_squared_error",
+    "metrics",
     "mlp",
     "network",
     "objective",
     "objectives",
     "optimizers",
+    "r2",
     "save",
     "schedules",
     "sweep",
