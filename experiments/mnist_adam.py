@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from scipy import stats
 
 import jaxmlp
@@ -132,9 +131,8 @@ def _experiment(options, console):
 
 
 def falling_adam(learning_rate: Any, *, steps: int) -> Any:
-    """Build Adam with a learning rate that falls to 0 within a number of steps, along optax's cosine."""
-    share = optax.cosine_decay_schedule(1.0, steps)
-    return jaxmlp.optimizers.adam(lambda count: learning_rate * share(count))
+    """Build Adam with a learning rate that falls to 0 within a number of steps, along a cosine."""
+    return jaxmlp.optimizers.adam(jaxmlp.schedules.cosine(learning_rate, steps))
 
 
 def _tested(loss_fn, accuracy, runs, test, seeds):

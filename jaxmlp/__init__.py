@@ -3,7 +3,8 @@
 Every function is pure and works with `jax.jit`, `jax.grad` and `jax.vmap`. The parts:
 
 - `mlp` builds a network, a pair of functions `init` and `apply`; `objective` makes a loss function of it.
-- `jaxmlp.optimizers` has the update rules as optax defines them, `jaxmlp.dialects` as other libraries do.
+- `jaxmlp.optimizers` has the update rules as optax defines them, `jaxmlp.dialects` as other libraries do;
+  `jaxmlp.schedules` has learning rates that change with the step.
 - `fit` trains one network, `sweep` a grid of hyperparameters times random keys, each as one compiled program.
 - `jaxmlp.datasets` loads data, `jaxmlp.data` prepares it, `jaxmlp.augment` changes images during training.
 - `save` and `load` keep parameters and the state of a run in safetensors files.
@@ -30,16 +31,20 @@ from jaxmlp import (
     datasets,
     dialects,
     losses,
+    metrics,
     network,
     objectives,
     optimizers,
+    schedules,
     training,
 )
 from jaxmlp.checkpoint import load, save
 from jaxmlp.data import Dataset
-from jaxmlp.network import Layer, Network, mlp
+from jaxmlp.metrics import binary_accuracy, exact_match, mean_squared_error, r2
+from jaxmlp.network import Layer, Network, Params, mlp
 from jaxmlp.objectives import accuracy, dead_units, gradient_norms, largest_weights, objective
 from jaxmlp.optimizers import apply_updates
+from jaxmlp.schedules import Schedule
 from jaxmlp.training import Best, FitResult, History, Step, TrainState, fit, sweep
 
 __all__ = [
@@ -49,28 +54,36 @@ __all__ = [
     "History",
     "Layer",
     "Network",
+    "Params",
+    "Schedule",
     "Step",
     "TrainState",
     "accuracy",
     "activations",
     "apply_updates",
     "augment",
+    "binary_accuracy",
     "checkpoint",
     "data",
     "datasets",
     "dead_units",
     "dialects",
+    "exact_match",
     "fit",
     "gradient_norms",
     "largest_weights",
     "load",
     "losses",
+    "mean_squared_error",
+    "metrics",
     "mlp",
     "network",
     "objective",
     "objectives",
     "optimizers",
+    "r2",
     "save",
+    "schedules",
     "sweep",
     "training",
 ]

@@ -1,12 +1,21 @@
 """Questions about arrays: whether they have values now, whether those are finite, and which dtype to compute in."""
 
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
 PyTree = Any
+Scalar = float | jax.Array
+
+
+class Schedule(Protocol):
+    """A function of the number of steps taken that returns the learning rate; any schedule of optax is one."""
+
+    def __call__(self, count: jax.Array, /) -> jax.typing.ArrayLike:
+        """Return the learning rate after count steps."""
+        ...
 
 
 def is_concrete(value: object) -> bool:

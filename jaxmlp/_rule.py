@@ -44,7 +44,7 @@ import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 
-from jaxmlp._arrays import PyTree, at_least_float32
+from jaxmlp._arrays import PyTree, Scalar, Schedule, at_least_float32
 from jaxmlp._checks import one_number
 
 __docformat__ = "google"
@@ -61,8 +61,6 @@ __all__ = [
     "transformation",
 ]
 
-Scalar = float | jax.Array
-Schedule = Callable[[jax.Array], jax.Array]
 Rule = Callable[..., tuple[jax.Array, ...]]
 
 _BELOW_ONE = {"momentum", "decay", "b1", "b2"}
@@ -220,10 +218,15 @@ def _full_like(params, value):
 
 
 def _checked(hyperparameters):
-    """Check each number's range, and wrap a schedule as a pytree without leaves, or with its own."""
+    """Check each number's range, and wrap a schedule that is no pytree as one without leaves."""
     for name, value in hyperparameters.items():
         if not callable(value):
             one_number(name, value, 0, 1 if name in _BELOW_ONE else float("inf"))
         elif name != "learning_rate":
             raise TypeError(f"{name} must be a number, got {value!r}; only the learning rate takes a schedule")
-    return {n: Partial(v) if callable(v) and not isinstance(v, Partial) else v for n, v in hyperparameters.items()}
+    return {n: Partial(v) if callable(v) and _is_leaf(v) else v for n, v in hyperparameters.items()}
+
+
+def _is_leaf(value):
+    """Return whether value is no pytree of its own; a Partial and a Curve are."""
+    return jax.tree_util.all_leaves([value])

@@ -142,7 +142,7 @@ def _unpack(path, name, array, kind, wanted):
         raise ValueError(f"{path}: {name!r} is {_form(array)}, but like has {_form(wanted)} there; {hint}")
     if kind not in ("jax", "numpy"):
         return array
-    if isinstance(wanted, np.ndarray | np.generic) or (wanted is None and kind == "numpy"):
+    if isinstance(wanted, np.ndarray) or (kind == "numpy" and (wanted is None or isinstance(wanted, np.generic))):
         return np.array(array)
     if jax.dtypes.canonicalize_dtype(array.dtype) != array.dtype:
         hint = "call jax.config.update('jax_enable_x64', True) before, or give a like with a NumPy array there"

@@ -1,7 +1,8 @@
 """Losses of raw network outputs, and penalties on weights; each returns a scalar.
 
-Every loss is a mean over the batch, and over the outputs where each output has a term of its own. The losses take
-logits and stay finite for logits of +-1e4. Outputs narrower than 32 bits are converted to float32 first.
+Every loss is a mean over the batch, and over the outputs where each output has a term of its own; with weights of the
+examples it is sum(weight * loss of the example) / sum(weight). The losses take logits and stay finite for logits of
++-1e4. Outputs narrower than 32 bits are converted to float32 first.
 """
 
 import functools
@@ -28,9 +29,11 @@ __all__ = [
     "mean_absolute_error",
     "mean_squared_error",
     "softmax_cross_entropy",
+    "weighted_mean",
 ]
 
-Loss = Callable[[jax.Array, jax.Array], jax.Array]
+Loss = Callable[..., jax.Array]
+"""(outputs, targets) -> scalar, or (outputs, targets, weight) -> scalar for weighted examples."""
 
 
 def get(loss: str | Loss) -> Loss:
@@ -40,7 +43,7 @@ def get(loss: str | Loss) -> Loss:
         loss: a name in LOSSES, or a function (outputs, targets) -> scalar.
 
     Returns:
-        A function (outputs, targets) -> scalar.
+        A function (outputs, targets) -> scalar; those of LOSSES take the examples' weights as a third argument.
 
     Raises:
         ValueError: the name is unknown.
@@ -58,7 +61,7 @@ def get(loss: str | Loss) -> Loss:
     return loss
 
 
-def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array, weight: jax.Array | None = None) -> jax.Array:
     """Average the negative log likelihood of the targets under softmax(outputs).
 
         loss = mean over examples of -sum_k targets_k log softmax(outputs)_k
@@ -66,6 +69,7 @@ def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     Args:
         outputs: logits, (..., classes) with at least two classes.
         targets: integer labels (...) in [0, classes), or probabilities (..., classes), e.g. one-hot.
+        weight: of each example, (n,), >= 0.
 
     Returns:
         The loss in nats per example, >= 0. Inside jit, where values cannot be checked, a label out of range gives NaN.
@@ -84,13 +88,13 @@ def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     outputs, targets = _computable(outputs), jnp.asarray(targets)
     log_probabilities = jax.nn.log_softmax(outputs)
     if targets.ndim == outputs.ndim:
-        return -jnp.mean(jnp.sum(targets.astype(outputs.dtype) * log_probabilities, axis=-1))
+        return -weighted_mean(jnp.sum(targets.astype(outputs.dtype) * log_probabilities, axis=-1), weight)
     hit = jax.nn.one_hot(targets, outputs.shape[-1], dtype=bool)  # all False for a label out of range
     picked = jnp.sum(jnp.where(hit, log_probabilities, 0), axis=-1)
-    return -jnp.mean(jnp.where(jnp.any(hit, axis=-1), picked, jnp.nan))
+    return -weighted_mean(jnp.where(jnp.any(hit, axis=-1), picked, jnp.nan), weight)
 
 
-def binary_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+def binary_cross_entropy(outputs: jax.Array, targets: jax.Array, weight: jax.Array | None = None) -> jax.Array:
     """Average the negative log likelihood of yes-or-no targets under sigmoid(outputs).
 
         loss = mean of -targets log sigmoid(outputs) - (1 - targets) log sigmoid(-outputs)
@@ -98,6 +102,7 @@ def binary_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     Args:
         outputs: logits, (n, outputs) or any other shape.
         targets: probabilities in [0, 1], e.g. labels 0 and 1, shaped like outputs; outputs (n, 1) also take (n,).
+        weight: of each example, (n,), >= 0.
 
     Returns:
         The loss in nats per output, >= 0.
@@ -115,10 +120,10 @@ def binary_cross_entropy(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     check_probabilities(targets)
     outputs, targets = _aligned(outputs, targets)
     # Each term is a softplus, so neither tail is a difference of large numbers.
-    return jnp.mean(targets * jax.nn.softplus(-outputs) + (1 - targets) * jax.nn.softplus(outputs))
+    return weighted_mean(targets * jax.nn.softplus(-outputs) + (1 - targets) * jax.nn.softplus(outputs), weight)
 
 
-def mean_squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+def mean_squared_error(outputs: jax.Array, targets: jax.Array, weight: jax.Array | None = None) -> jax.Array:
     """Average the squared differences.
 
         loss = mean of (outputs - targets)^2
@@ -126,6 +131,7 @@ def mean_squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     Args:
         outputs: (n, outputs) or any other shape.
         targets: shaped like outputs; outputs (n, 1) also take (n,).
+        weight: of each example, (n,), >= 0.
 
     Returns:
         The loss in squared units of the targets, >= 0.
@@ -143,10 +149,10 @@ def mean_squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
         2.0
     """
     outputs, targets = _aligned(outputs, targets)
-    return jnp.mean((outputs - targets) ** 2)
+    return weighted_mean((outputs - targets) ** 2, weight)
 
 
-def mean_absolute_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
+def mean_absolute_error(outputs: jax.Array, targets: jax.Array, weight: jax.Array | None = None) -> jax.Array:
     """Average the absolute differences; the derivative is 0 where a difference is 0.
 
         loss = mean of |outputs - targets|
@@ -154,6 +160,7 @@ def mean_absolute_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     Args:
         outputs: (n, outputs) or any other shape.
         targets: shaped like outputs; outputs (n, 1) also take (n,).
+        weight: of each example, (n,), >= 0.
 
     Returns:
         The loss in units of the targets, >= 0.
@@ -168,7 +175,39 @@ def mean_absolute_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
         1.0
     """
     outputs, targets = _aligned(outputs, targets)
-    return jnp.mean(_absolute(outputs - targets))
+    return weighted_mean(_absolute(outputs - targets), weight)
+
+
+def weighted_mean(values: jax.Array, weight: jax.Array | None = None) -> jax.Array:
+    """Average over examples by their weights, and evenly over all other axes.
+
+        mean = sum(weight * mean of the example) / sum(weight), and 0 if all weights are 0
+
+    Args:
+        values: (n, ...).
+        weight: of each example, (n,), >= 0; None weighs all alike.
+
+    Returns:
+        Scalar.
+
+    Raises:
+        ValueError: the shapes do not match.
+
+    Example:
+        >>> import numpy as np
+        >>> import jaxmlp
+        >>> print(jaxmlp.losses.weighted_mean(np.array([1.0, 5.0]), np.array([3.0, 1.0])))
+        2.0
+    """
+    if weight is None:
+        return jnp.mean(values)
+    values = jnp.asarray(values)
+    weight = jnp.asarray(weight, values.dtype)
+    if weight.shape != values.shape[:1]:
+        raise ValueError(f"weights must be one number per example, {values.shape[:1]}; got shape {weight.shape}")
+    by_example = jnp.mean(values.reshape(values.shape[0], -1), axis=1)
+    total = jnp.sum(weight)
+    return jnp.sum(weight * by_example) / jnp.where(total == 0, 1, total)
 
 
 def l1(params: Any) -> jax.Array:

@@ -19,7 +19,7 @@ from jaxmlp import activations
 from jaxmlp._checks import check_choice, in_range
 
 __docformat__ = "google"
-__all__ = ["INITIALIZERS", "Layer", "Network", "mlp"]
+__all__ = ["INITIALIZERS", "Layer", "Network", "Params", "mlp"]
 
 Initializer = Callable[..., jax.Array]
 

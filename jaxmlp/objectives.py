@@ -6,10 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmlp import losses
 from jaxmlp._arrays import at_least_float32, none_if_zero
 from jaxmlp._checks import one_number, takes
+from jaxmlp.metrics import Accuracy, accuracy
 
 __docformat__ = "google"
 __all__ = [
@@ -43,19 +45,31 @@ class Objective:
     """Strength of the L1 penalty; None leaves the term out of the program."""
     l2: Any = None
     """Strength of the L2 penalty; None leaves the term out of the program."""
+    class_weight: tuple[Any, ...] | None = None
+    """Weight of the examples of each class; None weighs all classes alike."""
 
-    def __call__(self, params: Any, x: jax.Array, y: jax.Array, *, key: jax.Array | None = None) -> jax.Array:
-        """Return loss(apply(params, x, key=key), y) + l1 * sum |w| + l2 * sum w^2."""
+    def __call__(
+        self,
+        params: Any,
+        x: jax.Array,
+        y: jax.Array,
+        weight: jax.Array | None = None,
+        *,
+        key: jax.Array | None = None,
+    ) -> jax.Array:
+        """Return loss(apply(params, x, key=key), y, weight) + l1 * sum |w| + l2 * sum w^2."""
         # An apply without randomness need not take a key.
         given = {} if key is None or not takes(self.apply, "key") else {"key": key}
         outputs = self.apply(params, x, **given)
-        value = losses.get(self.loss)(outputs, y)
+        if self.class_weight is not None:
+            weight = _by_class(self.class_weight, outputs, y, weight)
+        value = losses.get(self.loss)(outputs, y, *(() if weight is None else (weight,)))
         for strength, penalty in ((self.l1, losses.l1), (self.l2, losses.l2)):
             if strength is not None:
                 value = value + jnp.asarray(strength, value.dtype) * penalty(params).astype(value.dtype)
         return value
 
-    def check(self, params: Any, x: jax.Array, y: jax.Array) -> None:
+    def check(self, params: Any, x: jax.Array, y: jax.Array, weight: jax.Array | None = None) -> None:
         """Raise a ValueError if x and y cannot be examples for this network and loss."""
         outputs = jax.eval_shape(self.apply, params, x)
         loss = losses.get(self.loss)
@@ -66,20 +80,30 @@ class Objective:
 
 
 def objective(
-    apply: Apply, loss: str | losses.Loss = "softmax_cross_entropy", *, l1: Any = 0.0, l2: Any = 0.0
+    apply: Apply,
+    loss: str | losses.Loss = "softmax_cross_entropy",
+    *,
+    l1: Any = 0.0,
+    l2: Any = 0.0,
+    class_weight: Any = None,
 ) -> Objective:
     """Combine a network, a loss and penalties into one pure function.
 
         loss_fn(params, x, y) = loss(apply(params, x), y) + l1 * sum |w| + l2 * sum w^2
+
+    With weights of the examples, loss_fn(params, x, y, weight), the loss is the mean by these weights,
+    sum(weight * loss of the example) / sum(weight).
 
     Args:
         apply: (params, x, *, key=None) -> outputs, e.g. net.apply.
         loss: a name in jaxmlp.losses.LOSSES, or a function (outputs, targets) -> scalar.
         l1: strength of the L1 penalty, >= 0; a number or a traced array.
         l2: strength of the L2 penalty, >= 0; a number or a traced array.
+        class_weight: a number >= 0 for each class, or for 0 and 1 with a single output; the weight of an example is
+            multiplied by that of its class, or by the mean of them that its class probabilities give.
 
     Returns:
-        loss_fn(params, x, y, *, key=None) -> scalar. Equal arguments give equal, hashable functions.
+        loss_fn(params, x, y, weight=None, *, key=None) -> scalar. Equal arguments give equal, hashable functions.
 
     Raises:
         ValueError: the name is unknown or a strength is negative.
@@ -98,66 +122,29 @@ def objective(
     losses.get(loss)
     for name, strength in (("l1", l1), ("l2", l2)):
         one_number(name, strength, 0)
-    return Objective(apply, loss, none_if_zero(l1), none_if_zero(l2))
+    if class_weight is not None:
+        if isinstance(class_weight, str) or not hasattr(class_weight, "__iter__"):
+            raise TypeError(f"class_weight must hold one number per class, got {class_weight!r}")
+        class_weight = tuple(class_weight.tolist() if isinstance(class_weight, np.ndarray) else class_weight)
+        for number in class_weight:
+            one_number("class_weight", number, 0)
+    return Objective(apply, loss, none_if_zero(l1), none_if_zero(l2), class_weight)
 
 
-@dataclasses.dataclass(frozen=True)
-class Accuracy:
-    """The function that accuracy returns, (params, x, y) -> scalar. Equal settings compare and hash alike."""
-
-    apply: Apply
-    """The network, (params, x) -> outputs."""
-
-    def __call__(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        """Return the fraction of correct predictions."""
-        right = self.right(params, x, y)
-        # The barrier keeps XLA from multiplying by a rounded 1 / n: 9667 of 10,000 gives the float nearest to 0.9667.
-        return jnp.sum(right).astype(jnp.float32) / jax.lax.optimization_barrier(jnp.float32(right.size))
-
-    def right(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        """Return whether the prediction of each example is correct, (n,) booleans."""
-        outputs, labels = self.apply(params, x), jnp.asarray(y)
-        one_output = outputs.shape[-1] == 1
-        if labels.shape == outputs.shape:
-            labels = labels[..., 0] if one_output else jnp.argmax(labels, axis=-1)
-        if labels.shape != outputs.shape[:-1]:
-            raise ValueError(
-                f"accuracy of outputs {outputs.shape} takes labels {outputs.shape[:-1]}, or targets shaped like the "
-                f"outputs, got y {jnp.shape(y)}"
-            )
-        predicted = outputs[..., 0] > 0 if one_output else jnp.argmax(outputs, axis=-1)
-        # As float32, which holds every class number: a label of 1.7 or of class 2 of 2 is never right.
-        right = predicted.astype(jnp.float32) == labels.astype(jnp.float32)
-        return right & ~jnp.any(jnp.isnan(outputs), axis=-1)
-
-
-def accuracy(apply: Apply) -> Accuracy:
-    """Build the function that measures the fraction of correct predictions.
-
-    The prediction is the class of the largest output, ties going to the first. With a single output it is 1 for a
-    positive logit and 0 otherwise. NaN counts as wrong.
-
-    Args:
-        apply: (params, x) -> outputs, e.g. net.apply.
-
-    Returns:
-        fn(params, x, y) -> float32 scalar in [0, 1], a metric for fit; y holds labels (n,), or one-hot rows shaped like
-        the outputs. Equal arguments give equal, hashable functions.
-
-    Raises:
-        TypeError: apply is not callable.
-
-    Example:
-        >>> import numpy as np
-        >>> import jaxmlp
-        >>> accuracy = jaxmlp.accuracy(lambda params, x: x @ params)
-        >>> x, labels = np.array([[2.0, 1.0], [0.0, 3.0], [5.0, 4.0]]), np.array([0, 1, 1])
-        >>> print(f"{accuracy(np.eye(2), x, labels):.4f}")
-        0.6667
-    """
-    if not callable(apply):
-        raise TypeError(f"apply must be a function (params, x) -> outputs, got {apply!r}")
-    return Accuracy(apply)
+def _by_class(class_weight, outputs, y, weight):
+    """Return the weights of the examples times those of their classes."""
+    classes = 2 if outputs.shape[-1] == 1 else outputs.shape[-1]
+    if len(class_weight) != classes:
+        raise ValueError(f"outputs {outputs.shape} have {classes} classes, got {len(class_weight)} class weights")
+    table, y = jnp.stack([jnp.asarray(w, float) for w in class_weight]), jnp.asarray(y)
+    if outputs.shape[-1] == 1:
+        y = y.reshape(y.shape[0]).astype(table.dtype)
+        own = (1 - y) * table[0] + y * table[1]
+    elif y.shape == outputs.shape:
+        own = y.astype(table.dtype) @ table
+    else:
+        own = table[y]
+    return own if weight is None else own * jnp.asarray(weight, own.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,17 +214,15 @@ def largest_weights(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
     return jnp.stack([jnp.max(jnp.abs(layer.w)) for layer in params])
 
 
-def gradient_norms(step: Any) -> jax.Array:
+def gradient_norms(step: Any) -> jax.Array | dict[str, jax.Array]:
     """Measure the Euclidean norm of each layer's gradient, sqrt(sum of g^2 over w and b), a step metric for fit.
 
     Args:
-        step: a Step whose grads are those of an mlp, or any other sequence of layers.
+        step: a Step whose grads are those of an mlp, any other sequence of layers, or any pytree.
 
     Returns:
-        (layers,), float32 or wider.
-
-    Raises:
-        TypeError: the gradients are not a sequence of layers.
+        (layers,), float32 or wider. If the gradients are no sequence, a dict from the path of each array, such as
+        "dense/kernel", to its norm.
 
     Example:
         >>> import jax.numpy as jnp
@@ -248,9 +233,7 @@ def gradient_norms(step: Any) -> jax.Array:
         [5.]
     """
     if not isinstance(step.grads, Sequence):
-        kind = type(step.grads).__name__
-        raise TypeError(
-            f"gradient_norms takes gradients in a sequence of layers, got {kind}; write your own step metric"
-        )
+        leaves = jax.tree_util.tree_leaves_with_path(step.grads)
+        return {jax.tree_util.keystr(p, simple=True, separator="/"): jnp.linalg.norm(g.ravel()) for p, g in leaves}
     layers = [[jnp.asarray(g, at_least_float32(g.dtype)) for g in jax.tree.leaves(one)] for one in step.grads]
     return jnp.stack([jnp.sqrt(sum(jnp.sum(g**2) for g in layer)) for layer in layers])

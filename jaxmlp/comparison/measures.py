@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmlp.objectives import Accuracy
+from jaxmlp.metrics import Accuracy
 from jaxmlp.training import Step
 
 __docformat__ = "google"
@@ -66,7 +66,7 @@ class Early:
         >>> import jaxmlp
         >>> x, labels = jnp.array([[2.0, 1.0], [0.0, 3.0]]), jnp.array([0, 0])
         >>> early = Early(x, labels, jaxmlp.accuracy(lambda params, x: x), (5,))
-        >>> [early(Step(0.0, None, None, None, index)).item() for index in (4, 5)]
+        >>> [early(Step(0.0, None, None, None, index=index)).item() for index in (4, 5)]
         [-1.0, 0.5]
     """
 

@@ -6,9 +6,12 @@ The types of the functions that they take:
 - `Metric`: (params, x, y) -> array
 - `StepMetric`: (step) -> array, the step being a `Step`
 - `Augment`: (key, x) -> x
+- `EvalParams`: (opt_state, params) -> params
+- `Examples`: (x, y) or (x, y, weight)
 """
 
-from jaxmlp.training.loop import Augment, LossFn, Metric, StepMetric, fit
+from jaxmlp.training.forms import Augment, EvalParams, Examples, LossFn, Metric, StepMetric
+from jaxmlp.training.loop import fit
 from jaxmlp.training.results import Best, FitResult, History, Step, TrainState
 from jaxmlp.training.sweeps import sweep
 
@@ -16,6 +19,8 @@ __docformat__ = "google"
 __all__ = [
     "Augment",
     "Best",
+    "EvalParams",
+    "Examples",
     "FitResult",
     "History",
     "LossFn",

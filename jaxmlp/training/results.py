@@ -1,27 +1,47 @@
-"""What a run carries from epoch to epoch, and what it reports."""
+"""What a run carries from epoch to epoch, and what it reports.
 
-from typing import NamedTuple
+The types are generic: FitResult[jaxmlp.Params] is the result of a run of an mlp. Where fit is given a validation set, a
+type checker knows that history.validation_loss is there, and with keep_best or patience that best is.
+"""
+
+import types
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxmlp._arrays import PyTree
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar  # part of every type checker; defaults came with Python 3.13
 
-class Best(NamedTuple):
+    P = TypeVar("P", default=Any, covariant=True)
+    LossT = TypeVar("LossT", default=jax.Array | None, covariant=True)
+    BestT = TypeVar("BestT", default="Best[Any] | None", covariant=True)
+else:
+    from typing import TypeVar
+
+    P, LossT, BestT = TypeVar("P"), TypeVar("LossT"), TypeVar("BestT")
+
+
+class Best(NamedTuple, Generic[P]):
     """The epoch of lowest validation loss so far."""
 
-    params: PyTree
-    """The parameters after that epoch."""
+    params: P
+    """The parameters after that epoch, those that eval_params returned if it was given."""
     validation_loss: jax.Array
     """Scalar, inf before the first epoch."""
     epoch: jax.Array
     """int32 scalar, counted from 0: history.validation_loss[epoch] is its loss. -1 if there is none yet."""
 
+    if not TYPE_CHECKING:  # FitResult[Params] alone, before Python has defaults of type variables
+        __class_getitem__ = classmethod(types.GenericAlias)
 
-class TrainState(NamedTuple):
+
+class TrainState(NamedTuple, Generic[P, BestT]):
     """All that a run needs to continue, carried from epoch to epoch."""
 
-    params: PyTree
+    params: P
     """The parameters after the last epoch."""
     opt_state: PyTree
     """The state of the optimizer."""
@@ -29,8 +49,13 @@ class TrainState(NamedTuple):
     """The key of the run; epoch e draws from fold_in(key, e)."""
     epoch: jax.Array
     """Number of epochs done, int32 scalar."""
-    best: Best | None = None
+    best: BestT = None  # pyright: ignore[reportAssignmentType]
     """The best epoch so far; None without keep_best and patience."""
+    steps: jax.Array = np.int32(0)  # pyright: ignore[reportAssignmentType]
+    """Number of steps done, int32 scalar."""
+
+    if not TYPE_CHECKING:  # FitResult[Params] alone, before Python has defaults of type variables
+        __class_getitem__ = classmethod(types.GenericAlias)
 
 
 class Step(NamedTuple):
@@ -44,11 +69,17 @@ class Step(NamedTuple):
     """The gradient of the loss, like params."""
     updates: PyTree
     """What the optimizer adds to params, like params."""
-    index: jax.Array | int = 0
-    """int32 scalar, the steps taken before this one, counted from 0 at epoch 0."""
+    opt_state: PyTree = None
+    """The state of the optimizer after the update; with optax.inject_hyperparams it holds the learning rate."""
+    index: Any = None
+    """Number of the step, counted from 0 at epoch 0, int32 scalar."""
+    x: PyTree = None
+    """The inputs of the batch, augmented."""
+    y: PyTree = None
+    """The targets of the batch."""
 
 
-class History(NamedTuple):
+class History(NamedTuple, Generic[LossT]):
     """What a run reports; the first axis of every array is the epoch.
 
     Epochs that patience skipped are NaN in floating-point arrays, -1 in signed integers and 0 in all others.
@@ -56,7 +87,7 @@ class History(NamedTuple):
 
     train_loss: jax.Array
     """(epochs,), the mean of the step losses weighted by examples, measured during training."""
-    validation_loss: jax.Array | None
+    validation_loss: LossT
     """(epochs,), loss_fn without key after each epoch; None without a validation set."""
     metrics: dict[str, jax.Array]
     """Name -> (epochs, ...), measured on the whole validation set after each epoch."""
@@ -65,18 +96,24 @@ class History(NamedTuple):
     step_metrics: dict[str, jax.Array] = {}  # noqa: RUF012 - read only
     """Name -> (epochs, steps, ...), measured at every step."""
 
+    if not TYPE_CHECKING:  # FitResult[Params] alone, before Python has defaults of type variables
+        __class_getitem__ = classmethod(types.GenericAlias)
 
-class FitResult(NamedTuple):
+
+class FitResult(NamedTuple, Generic[P, LossT, BestT]):
     """What fit returns; the leaves that sweep returns have the leading axes (points, keys)."""
 
-    params: PyTree
+    params: P
     """The parameters after the last epoch."""
-    state: TrainState
+    state: TrainState[P, BestT]
     """The state after the last epoch; pass it to fit to continue."""
-    history: History
+    history: History[LossT]
     """The history of the epochs of this call."""
 
+    if not TYPE_CHECKING:  # FitResult[Params] alone, before Python has defaults of type variables
+        __class_getitem__ = classmethod(types.GenericAlias)
+
     @property
-    def best(self) -> Best | None:
+    def best(self) -> BestT:
         """The epoch of lowest validation loss; None without keep_best and patience."""
         return self.state.best

@@ -5,45 +5,50 @@ import inspect
 import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxmlp._arrays import PyTree, is_concrete
 from jaxmlp._checks import check_choice, check_count, check_keys
 from jaxmlp.training.arguments import check_arguments
-from jaxmlp.training.loop import Augment, LossFn, Metric, StepMetric, run, task_of
+from jaxmlp.training.factories import by_point, inside
+from jaxmlp.training.forms import Augment, EvalParams, Examples, LossFn, Metric, StepMetric
+from jaxmlp.training.loop import Optimizer
 from jaxmlp.training.partition import combine, partition
+from jaxmlp.training.program import run, task_of
 from jaxmlp.training.results import FitResult
 from jaxmlp.training.settings import applied, thread_settings
 
+P = TypeVar("P")
 Execution = Literal["auto", "threads", "vmap"]
 
 
 def sweep(
     loss_fn: LossFn,
-    init_fn: Callable[[jax.Array], PyTree],
-    optimizer: Callable[..., optax.GradientTransformation],
+    init_fn: Callable[[jax.Array], P],
+    optimizer: Callable[..., Optimizer],
     grid: Mapping[str, Any],
-    train: tuple[PyTree, PyTree],
+    train: Examples,
     *,
     keys: jax.Array,
     epochs: int,
     batch_size: int,
-    validation: tuple[PyTree, PyTree] | None = None,
+    validation: Examples | None = None,
     metrics: Mapping[str, Metric] | None = None,
     augment: Augment | None = None,
     step_metrics: Mapping[str, StepMetric] | None = None,
     keep_best: bool = False,
     patience: int | None = None,
+    eval_params: EvalParams | None = None,
+    shuffle: bool = True,
     execution: Execution = "auto",
     runs_at_once: int | None = None,
     history_only: bool = False,
     on_run: Callable[[int, int], None] | None = None,
-) -> FitResult:
+) -> FitResult[P]:
     """Train one run for every point of the grid and every key, all from one compiled program.
 
         init_key, fit_key = jax.random.split(keys[k])
@@ -57,22 +62,27 @@ def sweep(
     Args:
         loss_fn: (params, x, y, *, key=None) -> scalar, as for fit.
         init_fn: key -> params, e.g. net.init.
-        optimizer: a factory such as jaxmlp.optimizers.adam.
+        optimizer: a factory such as jaxmlp.optimizers.adam, or a function of numbers that builds any optimizer and its
+            schedule, e.g. lambda learning_rate: optax.adam(optax.cosine_decay_schedule(learning_rate, 1000)). One that
+            builds closures is called inside the compiled program, where its arguments are traced; if it needs Python
+            numbers there (float(), if, math), each point is compiled on its own, with a warning.
         grid: {"learning_rate": values, ...}, numeric arguments of the factory; arrays (points,) of equal length.
-        train: (x, y), as for fit.
+        train: (x, y) or (x, y, weight), as for fit.
         keys: random keys, (keys,), e.g. jax.random.split(jax.random.key(0), 5).
         epochs: passes over the training set of each run, >= 1.
         batch_size: examples per step, in [1, n].
-        validation: (x, y), as for fit.
+        validation: as for fit.
         metrics: name -> fn(params, x, y) -> array, as for fit.
         augment: (key, x) -> x, as for fit.
         step_metrics: name -> fn(Step) -> array, as for fit.
         keep_best: as for fit.
         patience: as for fit.
+        eval_params: as for fit.
+        shuffle: as for fit.
         execution: "threads" trains runs in parallel threads, each bit for bit as fit would (a factory that builds a
-            closure, e.g. with optax.chain, agrees up to rounding). "vmap" trains them as one vectorised program, equal
-            up to rounding. "auto" is threads on a CPU, where vmap is no faster, and vmap elsewhere and inside jit, vmap
-            or grad.
+            closure, e.g. with optax.chain or a schedule, agrees up to rounding). "vmap" trains them as one vectorised
+            program, equal up to rounding. "auto" is threads on a CPU, where vmap is no faster, and vmap elsewhere and
+            inside jit, vmap or grad.
         runs_at_once: number of threads, or of runs per vectorised piece, >= 1. The default is the number of CPUs, or as
             many runs as fit into the free memory of the device.
         history_only: leave params and state out of the result (None), which saves memory in large populations.
@@ -101,28 +111,35 @@ def sweep(
         check_count("runs_at_once", runs_at_once)
     check_keys(keys)
     params = jax.eval_shape(init_fn, keys[0])
-    first = optimizer(**{name: values[0] for name, values in points.items()})
-    described = task_of(loss_fn, first, metrics, step_metrics, augment, patience)
-    check_arguments(described, params, train, keys[0], epochs, batch_size, validation, keep_best, None)
-
-    shape = (len(next(iter(points.values()))), keys.shape[0])
     concrete = all(is_concrete(leaf) for leaf in jax.tree.leaves((keys, points, train, validation)))
     if execution == "threads" and not concrete:
         raise ValueError('execution="threads" needs concrete arguments; inside jit, vmap or grad leave it "auto"')
-    if execution == "auto":
-        execution = "threads" if concrete and jax.default_backend() == "cpu" else "vmap"
-    settings = {"epochs": int(epochs), "batch_size": int(batch_size), "keep_best": keep_best}
-    shared = _Shared(
-        described._replace(optimizer=None), init_fn, optimizer, (train, validation), settings, history_only
-    )
-    launch = _side_by_side if execution == "threads" else _vectorised
-    flat_points = {name: jnp.repeat(jnp.asarray(values, float), shape[1]) for name, values in points.items()}
-    flat_keys = jnp.concatenate([keys] * shape[0])
-    flat = launch(shared, flat_points, flat_keys, runs_at_once, on_run or (lambda done, total: None))
+    factory = None if concrete else inside(optimizer, points, params, concrete=False)
+    first = optimizer(**{name: values[0] for name, values in points.items()})
+    described = task_of(loss_fn, first, metrics, step_metrics, augment, patience, eval_params)
+    check_arguments(described, params, train, keys[0], epochs, batch_size, validation, keep_best, shuffle, None)
+
+    if execution == "vmap" or (execution == "auto" and jax.default_backend() != "cpu"):
+        try:
+            factory = factory or inside(optimizer, points, params, concrete=True)
+        except TypeError:
+            if execution == "vmap":
+                raise
+    settings = {"epochs": int(epochs), "batch_size": int(batch_size), "keep_best": keep_best, "shuffle": shuffle}
+    shared = _Shared(described._replace(optimizer=None), init_fn, (train, validation), settings, history_only)
+    shape = (len(next(iter(points.values()))), keys.shape[0])
+    columns = {name: jnp.asarray(values, float) for name, values in points.items()}
+    on_run = on_run or (lambda done, total: None)
+    if factory is None:
+        host = {name: np.asarray(column) for name, column in columns.items()}
+        rows = [{name: column[i].item() for name, column in host.items()} for i in range(shape[0])]
+        flat = _side_by_side(shared, host, by_point(optimizer, rows, params), keys, runs_at_once, on_run)
+    else:
+        flat = _vectorised(shared, columns, factory, keys, runs_at_once, on_run)
     return jax.tree.map(lambda a: a.reshape(shape + a.shape[1:]), flat)
 
 
-_SETTINGS = ("epochs", "batch_size", "keep_best")
+_SETTINGS = ("epochs", "batch_size", "keep_best", "shuffle")
 
 
 class _Shared(NamedTuple):
@@ -130,7 +147,6 @@ class _Shared(NamedTuple):
 
     task: Any  # the Task of training, without its optimizer
     init_fn: Callable[[jax.Array], PyTree]
-    optimizer: Callable[..., optax.GradientTransformation]
     examples: tuple[Any, Any]  # (train, validation)
     settings: dict[str, int]  # the keyword arguments of run, _SETTINGS
     history_only: bool
@@ -140,11 +156,11 @@ def _kept(result: FitResult, history_only: bool) -> FitResult:
     return result._replace(params=None, state=None) if history_only else result
 
 
-def _side_by_side(shared, points, keys, threads, on_run):
+def _side_by_side(shared, points, optimizers, keys, threads, on_run):
     """Train whole runs in Python threads: XLA releases the interpreter while it computes, and one run leaves gaps."""
-    values = {name: np.asarray(column) for name, column in points.items()}
+    built, factory = optimizers
     examples = jax.device_put(shared.examples)
-    total = keys.shape[0]
+    total = len(built) * keys.shape[0]
     settings = thread_settings()
 
     def one(index):
@@ -152,13 +168,17 @@ def _side_by_side(shared, points, keys, threads, on_run):
             return jax.block_until_ready(start(index))
 
     def start(index):
-        init_key, fit_key = jax.random.split(keys[index])
-        params, point = shared.init_fn(init_key), {name: column[index].item() for name, column in values.items()}
-        built = shared.optimizer(**point)
-        if any(callable(leaf) for leaf in jax.tree.leaves(built)):
-            result = _run_of_factory(shared, point, params, fit_key, examples)
+        point, key = divmod(index, keys.shape[0])
+        init_key, fit_key = jax.random.split(keys[key])
+        begin = (shared.init_fn(init_key), fit_key)
+        if factory is None:
+            result = run(shared.task._replace(optimizer=built[point]), begin, *examples, **shared.settings)
         else:
-            result = run(shared.task._replace(optimizer=built), (params, fit_key), *examples, **shared.settings)
+            numbers, program = partition(shared.task)
+            values = {name: column[point] for name, column in points.items()}
+            result = _compiled_factory(
+                numbers, values, begin, examples, program=program, factory=factory, **shared.settings
+            )
         return _kept(result, shared.history_only)
 
     # The first run is started alone, so that the threads find the program compiled. JAX returns as soon as it runs, so
@@ -178,23 +198,19 @@ def _side_by_side(shared, points, keys, threads, on_run):
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
 
 
-def _run_of_factory(shared, point, params, key, examples):
+@functools.partial(jax.jit, static_argnames=("program", "factory", *_SETTINGS))
+def _compiled_factory(numbers, point, begin, examples, *, program, factory, **settings):
     """Train one run whose optimizer is a closure: the numbers enter the program as arguments of the factory."""
-    numbers, program = partition(shared.task)
-    point = {name: jnp.asarray(value, float) for name, value in point.items()}
-    return _compiled_factory(
-        numbers, point, params, key, examples, program=program, optimizer=shared.optimizer, **shared.settings
-    )
+    task = combine(numbers, program)._replace(optimizer=factory(**point))
+    return run(task, begin, *examples, **settings)
 
 
-@functools.partial(jax.jit, static_argnames=("program", "optimizer", *_SETTINGS))
-def _compiled_factory(numbers, point, params, key, examples, *, program, optimizer, **settings):
-    task = combine(numbers, program)._replace(optimizer=optimizer(**point))
-    return run(task, (params, key), *examples, **settings)
-
-
-def _vectorised(shared, points, keys, piece, on_run):
+def _vectorised(shared, points, factory, keys, piece, on_run):
     """Train pieces of the population, each as one vectorised program; all have one size, so that it compiles once."""
+    points, keys = (
+        {name: jnp.repeat(column, keys.shape[0]) for name, column in points.items()},
+        jnp.concatenate([keys] * len(next(iter(points.values())))),
+    )
     total = keys.shape[0]
     numbers, program = partition(shared.task)
     pieces = -(-total // (piece or _runs_that_fit(shared)))
@@ -211,7 +227,7 @@ def _vectorised(shared, points, keys, piece, on_run):
                 shared.examples,
                 program=program,
                 init_fn=shared.init_fn,
-                optimizer=shared.optimizer,
+                factory=factory,
                 history_only=shared.history_only,
                 **shared.settings,
             )
@@ -222,14 +238,14 @@ def _vectorised(shared, points, keys, piece, on_run):
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:total], *results)
 
 
-@functools.partial(jax.jit, static_argnames=("program", "init_fn", "optimizer", "history_only", *_SETTINGS))
-def _compiled_piece(numbers, points, keys, examples, *, program, init_fn, optimizer, history_only, **settings):
+@functools.partial(jax.jit, static_argnames=("program", "init_fn", "factory", "history_only", *_SETTINGS))
+def _compiled_piece(numbers, points, keys, examples, *, program, init_fn, factory, history_only, **settings):
     task = combine(numbers, program)
 
     def one(point, key):
         init_key, fit_key = jax.random.split(key)
         start = (init_fn(init_key), fit_key)
-        result = run(task._replace(optimizer=optimizer(**point)), start, *examples, **settings)
+        result = run(task._replace(optimizer=factory(**point)), start, *examples, **settings)
         return _kept(result, history_only)
 
     return jax.vmap(one)(points, keys)

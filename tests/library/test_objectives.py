@@ -287,5 +287,8 @@ def test_an_answer_that_is_not_a_number_and_a_label_that_is_no_class_are_wrong()
         jnp.asarray(np.array([[np.nan, 0.0], [0.0, 1.0], [1.0, 0.0]], "f")),
         np.array([0.0, 1.7, 0.0], np.float32),
     )
-    assert accuracy(lambda params, x: outputs)(None, None, labels) == np.float32(1 / 3)
+    fn = accuracy(lambda params, x: outputs)
+    assert jax.jit(fn)(None, None, labels) == np.float32(1 / 3)  # traced: a fraction cannot be refused
+    with pytest.raises(ValueError, match="For regression use r2"):
+        fn(None, None, labels)
     assert accuracy(lambda params, x: jnp.ones((2, 1)))(None, None, np.array([1, 2])) == 0.5

@@ -13,7 +13,7 @@ ROOT = Path(jaxmlp.__file__).parent
 FLOORS = {
     **dict.fromkeys(("_checks", "_arrays", "_files"), 0),
     **dict.fromkeys(("activations", "losses", "schedules", "_rule", "checkpoint", "augment", "data"), 1),
-    **dict.fromkeys(("optimizers", "network", "datasets"), 2),
+    **dict.fromkeys(("optimizers", "network", "metrics", "datasets"), 2),
     **dict.fromkeys(("dialects", "objectives", "instruments"), 3),
     "training": 4,
     **dict.fromkeys(("estimators", "comparison"), 5),
