@@ -135,7 +135,7 @@ def test_intervals_say_what_they_cover(problem):
     pairs = summary.summarise("digits", problem).pairs
     assert "other seeds and other test examples" in findings.coverage(problem, pairs)
     assert "They leave out the choice of the validation part" in findings.coverage(problem, pairs)
-    without = [pair._replace(examples_variance=0.0) for pair in pairs]
+    without = [pair._replace(examples_variance=None) for pair in pairs]
     assert "leave out the choice of the test examples" in findings.coverage(problem, without)
     assert "leave out" not in findings.coverage(problem | {"splits": 5}, pairs)
 
