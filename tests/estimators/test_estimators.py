@@ -33,9 +33,10 @@ def test_a_thousand_numbers_of_examples_are_a_handful_of_programs(compile_log):
     assert sorted({bucket(n) for n in range(1, 1001)}) == [32, 64, 128, 256, 512, 1024]
     assert len({bucket(n) for n in range(50_000, 51_000)}) == 1
     assert all(n <= bucket(n) <= max(32, 2 * n) and bucket(bucket(n)) == bucket(n) for n in range(1, 20_000))
-    for n in range(33, 151, 13):
-        MLPClassifier(**SMALL, solver="sgd").fit(X[:: 150 // n][:n], Y[:: 150 // n][:n])
-    assert compile_log.count("jit(run_epochs)") == 3
+    order = np.random.RandomState(0).permutation(150)
+    for n in range(90, 151, 5):
+        MLPClassifier(**SMALL, solver="sgd").fit(X[order[:n]], Y[order[:n]])
+    assert compile_log.count("jit(run_epochs)") == 2
 
 
 def test_predicting_compiles_nothing(compile_log):
