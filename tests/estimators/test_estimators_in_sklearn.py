@@ -49,7 +49,7 @@ def test_scikit_learns_checks_pass(estimator):
 
 def test_in_a_pipeline_behind_columns_with_names():
     columns = ColumnTransformer([("first", StandardScaler(), [0, 1]), ("rest", MinMaxScaler(), [2, 3])])
-    pipeline = make_pipeline(columns, MLPClassifier(**SMALL | {"max_iter": 100}))
+    pipeline = make_pipeline(columns, MLPClassifier(**SMALL | {"max_iter": 300}))
     assert pipeline.fit(X, Y).score(X, Y) > 0.9
     assert "MLPClassifier" in pipeline._repr_html_()
     assert list(pipeline[:-1].get_feature_names_out()) == ["first__x0", "first__x1", "rest__x2", "rest__x3"]
