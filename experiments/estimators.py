@@ -45,7 +45,7 @@ def _experiment(options, console):
         if "quality" in options.parts:
             results["quality"] = _quality(options.seeds, console)
             tables.append(_quality_table(results["quality"]))
-        if "speed" in options.parts:
+        if set(options.parts) - {"quality"}:
             results["speed"] = _speed(options, console)
             tables.append(_speed_table(results["speed"]))
     notes = [
@@ -109,7 +109,10 @@ def _speed(options, console):
 
     def measure(name: str, ours: Callable[[], Any], theirs: Callable[[], Any], turns: int):
         jax.clear_caches()
-        first, times = _seconds(ours), {"jaxmlp": [], "scikit-learn": [], "scikit-learn, 1 thread": []}
+        jax.config.update("jax_enable_compilation_cache", False)
+        first = _seconds(ours)
+        jax.config.update("jax_enable_compilation_cache", True)
+        times = {"jaxmlp": [], "scikit-learn": [], "scikit-learn, 1 thread": []}
         for _ in range(turns):
             times["jaxmlp"].append(_seconds(ours))
             times["scikit-learn"].append(_seconds(theirs))
@@ -118,7 +121,7 @@ def _speed(options, console):
         found[name] = {"first": first, **{library: np.array(values) for library, values in times.items()}}
         console.print(f"  {name}: first {first:.2f} s, " + _ratio(found[name]), highlight=False)
 
-    for n in SIZES:
+    for n in SIZES if "small" in options.parts else ():
         x, y = sklearn.datasets.make_classification(n, 20, n_informative=8, n_classes=3, random_state=0)
         x = x.astype(np.float32)
         ours, theirs = (module.MLPClassifier(random_state=0) for module in (estimators, neural_network))
@@ -126,20 +129,24 @@ def _speed(options, console):
             f"{n} examples, defaults", lambda x=x, y=y, m=ours: m.fit(x, y), lambda x=x, y=y, m=theirs: m.fit(x, y), 5
         )
 
-    x, y = sklearn.datasets.load_digits(return_X_y=True)
-    settings = {"hidden_layer_sizes": (50,), "max_iter": 20, "random_state": 0}
-    ours = estimators.SweepSearchCV(estimators.MLPClassifier(**settings), GRID, FOLDS)
-    theirs = GridSearchCV(neural_network.MLPClassifier(**settings), GRID, cv=FOLDS)
-    measure("digits, 48 points, 5 folds", lambda: ours.fit(x, y), lambda: theirs.fit(x, y), 1)
-    theirs_2 = GridSearchCV(neural_network.MLPClassifier(**settings), GRID, cv=FOLDS, n_jobs=2)
-    measure("the same, n_jobs=2", lambda: ours.fit(x, y), lambda: theirs_2.fit(x, y), 1)
-
-    x, y = jaxmlp.datasets.load("mnist", data_dir=options.data_dir, mirror=options.mirror).train
-    for name, settings in MNIST.items():
-        settings = {**settings, "batch_size": 64, "max_iter": options.epochs, "random_state": 0}
-        ours, theirs = (module.MLPClassifier(**settings) for module in (estimators, neural_network))
-        measure(name, lambda m=ours: m.fit(x, y), lambda m=theirs: m.fit(x, y), options.turns)
+    if "search" in options.parts:
+        _searches(measure)
+    if "mnist" in options.parts:
+        x, y = jaxmlp.datasets.load("mnist", data_dir=options.data_dir, mirror=options.mirror).train
+        for name, settings in MNIST.items():
+            settings = {**settings, "batch_size": 64, "max_iter": options.epochs, "random_state": 0}
+            ours, theirs = (module.MLPClassifier(**settings) for module in (estimators, neural_network))
+            measure(name, lambda m=ours: m.fit(x, y), lambda m=theirs: m.fit(x, y), options.turns)
     return found
+
+
+def _searches(measure):
+    x, y = sklearn.datasets.load_digits(return_X_y=True)
+    settings: dict[str, Any] = {"hidden_layer_sizes": (50,), "max_iter": 20, "random_state": 0}
+    ours = estimators.SweepSearchCV(estimators.MLPClassifier(**settings), GRID, FOLDS)
+    for name, n_jobs in (("digits, 48 points, 5 folds", None), ("the same, n_jobs=2", 2)):
+        theirs = GridSearchCV(neural_network.MLPClassifier(**settings), GRID, cv=FOLDS, n_jobs=n_jobs)
+        measure(name, lambda: ours.fit(x, y), lambda m=theirs: m.fit(x, y), 1)
 
 
 def _seconds(call):
@@ -179,8 +186,8 @@ def _parser():
         data=True,
     )
     add = parser.add_argument
-    parts = ("quality", "speed")
-    add("--parts", nargs="+", choices=parts, default=list(parts), metavar="PART", help="quality, speed, or both")
+    parts = ("quality", "small", "search", "mnist")
+    add("--parts", nargs="+", choices=parts, default=list(parts), metavar="PART", help=f"some of {', '.join(parts)}")
     add("--epochs", type=int, default=2, least=1, metavar="N", help="passes over MNIST per fit")
     add("--turns", type=int, default=3, least=1, metavar="N", help="turns of MNIST")
     return parser

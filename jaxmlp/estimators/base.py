@@ -4,7 +4,7 @@ import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -32,8 +32,9 @@ class Perceptron(BaseEstimator):
         for name in self._get_param_names():
             setattr(self, name, parameters[name])
 
-    def __getattr__(self, name: str) -> Any:  # for readers of the types: parameters are set by name
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    if TYPE_CHECKING:  # parameters are set by name
+
+        def __getattr__(self, name: str) -> Any: ...
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -47,8 +47,14 @@ def test_predicting_compiles_nothing(compile_log):
     assert compile_log == []
 
 
-@pytest.mark.parametrize("form", [scipy.sparse.csr_matrix, scipy.sparse.csc_matrix, scipy.sparse.csr_array])
-@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+@pytest.mark.parametrize(
+    ("form", "solver"),
+    [
+        (scipy.sparse.csc_matrix, "adam"),
+        pytest.param(scipy.sparse.csr_array, "adam", marks=pytest.mark.slow),
+        pytest.param(scipy.sparse.csr_matrix, "lbfgs", marks=pytest.mark.slow),
+    ],
+)
 def test_sparse_input_gives_what_dense_input_gives(form, solver):
     x, y = load_digits(return_X_y=True)
     x, y = x[:250] / 16, y[:250]
@@ -68,6 +74,7 @@ def test_a_sparse_matrix_stays_sparse_on_the_device():
     np.testing.assert_allclose(dense_rows(examples.x, rows), x[rows].toarray(), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["momentum", "nesterov", "adagrad", "rmsprop", "amsgrad"])
 def test_every_rule_trains(solver):
     model = MLPClassifier(**SMALL | {"max_iter": 60}, solver=solver, learning_rate_init=0.01, batch_size=30).fit(X, Y)
@@ -80,6 +87,7 @@ def test_an_optimizer_of_the_users_is_used_as_it_is():
     np.testing.assert_array_equal(given.loss_curve_, by_name.loss_curve_)
 
 
+@pytest.mark.slow
 def test_dropout_augmentation_penalty_initializer_and_schedules_take_effect():
     plain = MLPClassifier(**SMALL).fit(X, Y)
     for change in (
@@ -123,6 +131,7 @@ def test_early_stopping_by_loss_keeps_the_epoch_of_lowest_loss():
     np.testing.assert_allclose(model.coefs_[0], shorter.coefs_[0], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_restarts_keep_the_best_run():
     settings = {**SMALL, "early_stopping": True, "n_restarts": 4, "learning_rate_init": 0.01, "max_iter": 15}
     model = MLPClassifier(**settings).fit(X, Y)

@@ -18,6 +18,7 @@ from jaxmlp.estimators.solvers import computing, layers
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
+SLOW = pytest.mark.slow  # every case compiles a program of its own
 IRIS, CANCER, DIABETES = (f(return_X_y=True) for f in (load_iris, load_breast_cancer, load_diabetes))
 CLASSES = scale(IRIS[0]), np.array(["setosa", "versicolor", "virginica"])[IRIS[1]]
 TWO = scale(CANCER[0])[:150, :4], CANCER[1][:150]
@@ -40,11 +41,11 @@ def pair(name, **parameters):
     ("name", "data", "parameters"),
     [
         ("MLPClassifier", CLASSES, {}),
-        ("MLPClassifier", CLASSES, {"solver": "sgd", "learning_rate_init": 0.1}),
+        pytest.param("MLPClassifier", CLASSES, {"solver": "sgd", "learning_rate_init": 0.1}, marks=SLOW),
         ("MLPClassifier", TWO, {"solver": "sgd", "nesterovs_momentum": False, "activation": "tanh"}),
-        ("MLPClassifier", TWO, {"activation": "logistic", "alpha": 0.1}),
+        pytest.param("MLPClassifier", TWO, {"activation": "logistic", "alpha": 0.1}, marks=SLOW),
         ("MLPClassifier", LABELS, {"shuffle": False, "activation": "identity"}),
-        ("MLPRegressor", NUMBERS, {"solver": "sgd", "momentum": 0.0}),
+        pytest.param("MLPRegressor", NUMBERS, {"solver": "sgd", "momentum": 0.0}, marks=SLOW),
         ("MLPRegressor", SEVERAL, {"alpha": 1.0}),
         ("MLPRegressor", COUNTS, {"loss": "poisson"}),
     ],
@@ -79,12 +80,22 @@ def test_one_epoch_of_float32_follows_scikit_learn_to_five_digits(solver):
 @pytest.mark.parametrize(
     ("name", "data", "parameters"),
     [
-        ("MLPClassifier", CLASSES, {"tol": 0.01, "n_iter_no_change": 3}),
+        pytest.param("MLPClassifier", CLASSES, {"tol": 0.01, "n_iter_no_change": 3}, marks=SLOW),
         ("MLPClassifier", CLASSES, {"early_stopping": True, "n_iter_no_change": 4}),
-        ("MLPClassifier", TWO, {"early_stopping": True, "validation_fraction": 0.3, "n_iter_no_change": 4}),
+        pytest.param(
+            "MLPClassifier",
+            TWO,
+            {"early_stopping": True, "validation_fraction": 0.3, "n_iter_no_change": 4},
+            marks=SLOW,
+        ),
         ("MLPClassifier", CLASSES, {"solver": "sgd", "learning_rate": "adaptive", "n_iter_no_change": 1, "tol": 0.05}),
-        ("MLPClassifier", CLASSES, {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.5}),
-        ("MLPRegressor", NUMBERS, {"early_stopping": True, "n_iter_no_change": 4}),
+        pytest.param(
+            "MLPClassifier",
+            CLASSES,
+            {"solver": "sgd", "learning_rate": "invscaling", "learning_rate_init": 0.5},
+            marks=SLOW,
+        ),
+        pytest.param("MLPRegressor", NUMBERS, {"early_stopping": True, "n_iter_no_change": 4}, marks=SLOW),
         ("MLPRegressor", SEVERAL, {"early_stopping": True, "n_iter_no_change": 4}),
     ],
 )
