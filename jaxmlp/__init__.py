@@ -8,7 +8,8 @@ Every function is pure and works with `jax.jit`, `jax.grad` and `jax.vmap`. The 
 - `fit` trains one network, `sweep` a grid of hyperparameters times random keys, each as one compiled program.
 - `jaxmlp.datasets` loads data, `jaxmlp.data` prepares it, `jaxmlp.augment` changes images during training.
 - `save` and `load` keep parameters and the state of a run in safetensors files.
-- `jaxmlp.comparison`, which is imported only by its own name, compares optimizers; it needs the extra `comparison`.
+- `jaxmlp.comparison` compares optimizers, `jaxmlp.estimators` has scikit-learn's interface. Both are imported only by
+  their own names and need the extra of that name.
 
 Example:
     >>> import jax, jaxmlp

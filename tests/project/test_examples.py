@@ -16,13 +16,14 @@ import pytest
 
 import jaxmlp
 import jaxmlp.comparison
+import jaxmlp.estimators
 
 SECTIONS = ("Args", "Returns", "Yields", "Raises", "Differs from", "Example", "Source")
 OTHER_NAMES = ("Arguments", "Parameters", "Return", "Yield", "Raise", "Examples", "Usage", "Sources", "References")
 
 
 def public_modules() -> list[ModuleType]:
-    """Return jaxmlp and the modules that __all__ names, from package to package, and all of jaxmlp.comparison."""
+    """Return jaxmlp, jaxmlp.estimators and the modules that __all__ names, and all of jaxmlp.comparison."""
     for info in pkgutil.iter_modules(jaxmlp.comparison.__path__, "jaxmlp.comparison."):
         importlib.import_module(info.name)
     waiting = [value for name, value in vars(jaxmlp.comparison).items() if not name.startswith("_")]
@@ -72,6 +73,9 @@ SLOW = {  # examples that train, or compile more than one program
     "jaxmlp.comparison.problems.Problem",
     "jaxmlp.comparison.protocol.execute",
     "jaxmlp.comparison.study.Study",
+    "jaxmlp.estimators.classifier.MLPClassifier",
+    "jaxmlp.estimators.regressor.MLPRegressor",
+    "jaxmlp.estimators.search.SweepSearchCV",
     "jaxmlp.objectives.dead_units",
     "jaxmlp.training.loop.fit",
     "jaxmlp.training.sweeps.sweep",
@@ -97,7 +101,10 @@ def test_the_public_modules_are_found():
         "objectives",
         "optimizers",
     }
-    assert libraries | {f"jaxmlp.{room}" for room in rooms} | {"jaxmlp.training", "jaxmlp.comparison"} <= names
+    assert (
+        libraries | {f"jaxmlp.{room}" for room in rooms} | {"jaxmlp.training", "jaxmlp.comparison", "jaxmlp.estimators"}
+        <= names
+    )
     assert {"jaxmlp.training.loop.fit", "jaxmlp.optimizers.adam", "jaxmlp.dialects.torch.adam"} <= set(WITH_EXAMPLE)
 
 

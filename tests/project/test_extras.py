@@ -56,6 +56,7 @@ attempt("titanic", lambda: jaxmlp.datasets.load("titanic", data_dir=folder))
 attempt("titanic_table", lambda: jaxmlp.datasets.titanic_table(data_dir=folder))
 attempt("comparison", lambda: __import__("jaxmlp.comparison"))
 attempt("statistics", lambda: __import__("jaxmlp.comparison.statistics"))
+attempt("estimators", lambda: __import__("jaxmlp.estimators"))
 attempt("line", lambda: jaxmlp.datasets.load("noisy_line"))
 """
 
@@ -95,6 +96,7 @@ def test_the_core_alone_trains_and_saves_and_names_the_extra_of_all_else():
         "titanic_table " + hint.format("tensorflow_datasets", "data"),
         "comparison " + hint.format("matplotlib", "comparison"),
         "statistics " + hint.format("matplotlib", "comparison"),
+        "estimators " + hint.format("sklearn", "estimators"),
         "line works",
     ]
     lines = done.stdout.splitlines()
