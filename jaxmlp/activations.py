@@ -1,6 +1,7 @@
 """Elementwise activation functions, each also by its name.
 
-Every function takes and returns an array of any shape and floating dtype. Most are those of `jax.nn`; the derivative at
+Every function takes and returns an array of any shape and floating dtype; whole numbers are converted to JAX's default
+floating dtype, and anything else is a TypeError. Most are those of `jax.nn`; the derivative at
 each kink is stated.
 """
 
@@ -10,7 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxmlp._checks import check_choice, in_range
+from jaxmlp._checks import check_choice, check_real, one_number, shown
 
 __docformat__ = "google"
 __all__ = [
@@ -54,7 +55,7 @@ def get(activation: str | Activation) -> Activation:
     if isinstance(activation, str):
         return ACTIVATIONS[check_choice("activation", activation, ACTIVATIONS)]
     if not callable(activation):
-        raise TypeError(f"activation must be a name or a function, got {activation!r}")
+        raise TypeError(f"activation must be a name or a function, got {shown(activation)}")
     return activation
 
 
@@ -67,7 +68,7 @@ def relu(x: jax.Array) -> jax.Array:
         >>> print(relu(np.array([-2.0, 0.0, 2.0])))
         [0. 0. 2.]
     """
-    return jax.nn.relu(x)
+    return jax.nn.relu(_floating(x))
 
 
 def leaky_relu(x: jax.Array) -> jax.Array:
@@ -79,7 +80,7 @@ def leaky_relu(x: jax.Array) -> jax.Array:
         >>> print(np.asarray(leaky_relu(np.array([-2.0, 0.0, 2.0]))).round(3))
         [-0.02  0.    2.  ]
     """
-    return jax.nn.leaky_relu(x, negative_slope=0.01)
+    return jax.nn.leaky_relu(_floating(x), negative_slope=0.01)
 
 
 def elu(x: jax.Array) -> jax.Array:
@@ -91,7 +92,7 @@ def elu(x: jax.Array) -> jax.Array:
         >>> print(np.asarray(elu(np.array([-2.0, 0.0, 2.0]))).round(3))
         [-0.865  0.     2.   ]
     """
-    return jax.nn.elu(x)
+    return jax.nn.elu(_floating(x))
 
 
 def sigmoid(x: jax.Array) -> jax.Array:
@@ -103,7 +104,7 @@ def sigmoid(x: jax.Array) -> jax.Array:
         >>> print(np.asarray(sigmoid(np.array([-2.0, 0.0, 2.0]))).round(3))
         [0.119 0.5   0.881]
     """
-    return jax.nn.sigmoid(x)
+    return jax.nn.sigmoid(_floating(x))
 
 
 def tanh(x: jax.Array) -> jax.Array:
@@ -115,7 +116,7 @@ def tanh(x: jax.Array) -> jax.Array:
         >>> print(np.asarray(tanh(np.array([-2.0, 0.0, 2.0]))).round(3))
         [-0.964  0.     0.964]
     """
-    return jnp.tanh(x)
+    return jnp.tanh(_floating(x))
 
 
 def softplus(x: jax.Array) -> jax.Array:
@@ -127,7 +128,7 @@ def softplus(x: jax.Array) -> jax.Array:
         >>> print(np.asarray(softplus(np.array([-2.0, 0.0, 2.0]))).round(3))
         [0.127 0.693 2.127]
     """
-    return jax.nn.softplus(x)
+    return jax.nn.softplus(_floating(x))
 
 
 def silu(x: jax.Array) -> jax.Array:
@@ -139,7 +140,7 @@ def silu(x: jax.Array) -> jax.Array:
         >>> print(np.asarray(silu(np.array([-2.0, 0.0, 2.0]))).round(3))
         [-0.238  0.     1.762]
     """
-    return jax.nn.silu(x)
+    return jax.nn.silu(_floating(x))
 
 
 def gelu(x: jax.Array) -> jax.Array:
@@ -157,7 +158,7 @@ def gelu(x: jax.Array) -> jax.Array:
     Source:
         Hendrycks and Gimpel (2016), "Gaussian error linear units", equation 1.
     """
-    return jax.nn.gelu(x, approximate=False)
+    return jax.nn.gelu(_floating(x), approximate=False)
 
 
 def gelu_tanh(x: jax.Array) -> jax.Array:
@@ -172,7 +173,7 @@ def gelu_tanh(x: jax.Array) -> jax.Array:
     Source:
         Hendrycks and Gimpel (2016), "Gaussian error linear units", section 2.
     """
-    return jax.nn.gelu(x, approximate=True)
+    return jax.nn.gelu(_floating(x), approximate=True)
 
 
 def identity(x: jax.Array) -> jax.Array:
@@ -184,7 +185,7 @@ def identity(x: jax.Array) -> jax.Array:
         >>> print(identity(np.array([-2.0, 0.0, 2.0])))
         [-2.  0.  2.]
     """
-    return x
+    return _floating(x)
 
 
 def step(x: jax.Array) -> jax.Array:
@@ -200,6 +201,7 @@ def step(x: jax.Array) -> jax.Array:
         Rosenblatt (1958), "The perceptron".
     """
     # A comparison has no derivative, which JAX reads as zero; NaN passes through, so that a diverged run shows.
+    x = _floating(x)
     return jnp.where(jnp.isnan(x), x, (x >= 0).astype(x.dtype))
 
 
@@ -225,7 +227,7 @@ def steep_sigmoid(steepness: float) -> Activation:
         >>> print(np.asarray(steep_sigmoid(4.0)(np.array([-2.0, 0.0, 2.0]))).round(3))
         [0.  0.5 1. ]
     """
-    in_range("steepness", steepness, 0, open_low=True)
+    one_number("steepness", steepness, 0, open_low=True)
     return _SteepSigmoid(float(steepness))
 
 
@@ -235,7 +237,7 @@ class _SteepSigmoid:
     steepness: float
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return jax.nn.sigmoid(self.steepness * x)
+        return jax.nn.sigmoid(self.steepness * _floating(x))
 
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -243,3 +245,10 @@ ACTIVATIONS: dict[str, Activation] = {
     for function in (relu, leaky_relu, elu, sigmoid, tanh, softplus, silu, gelu, gelu_tanh, identity, step)
 }
 """The activations by name, as mlp takes them."""
+
+
+def _floating(x):
+    """Return x as a JAX array of a floating dtype."""
+    check_real("x", x)
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)

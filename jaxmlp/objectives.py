@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxmlp import losses
 from jaxmlp._arrays import at_least_float32, none_if_zero
-from jaxmlp._checks import one_number, takes
+from jaxmlp._checks import check_real, one_number, shown, takes
 
 __docformat__ = "google"
 __all__ = [
@@ -94,7 +94,7 @@ def objective(
         0.6931
     """
     if not callable(apply):
-        raise TypeError(f"apply must be a function (params, x, *, key=None) -> outputs, got {apply!r}")
+        raise TypeError(f"apply must be a function (params, x, *, key=None) -> outputs, got {shown(apply)}")
     losses.get(loss)
     for name, strength in (("l1", l1), ("l2", l2)):
         one_number(name, strength, 0)
@@ -110,7 +110,10 @@ class Accuracy:
 
     def __call__(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         """Return the fraction of correct predictions."""
+        check_real("y", y)
         outputs, labels = self.apply(params, x), jnp.asarray(y)
+        if not outputs.size:
+            raise ValueError(f"accuracy needs at least one example, got outputs of shape {outputs.shape}")
         one_output = outputs.shape[-1] == 1
         if labels.shape == outputs.shape:
             labels = labels[..., 0] if one_output else jnp.argmax(labels, axis=-1)
@@ -152,7 +155,7 @@ def accuracy(apply: Apply) -> Accuracy:
         0.6667
     """
     if not callable(apply):
-        raise TypeError(f"apply must be a function (params, x) -> outputs, got {apply!r}")
+        raise TypeError(f"apply must be a function (params, x) -> outputs, got {shown(apply)}")
     return Accuracy(apply)
 
 
@@ -198,7 +201,7 @@ def dead_units(apply: Apply) -> DeadUnits:
     """
     if not callable(apply) or not takes(apply, "with_hidden"):
         raise TypeError(
-            f"apply must take with_hidden=True and return (outputs, hidden), as net.apply does; got {apply!r}"
+            f"apply must take with_hidden=True and return (outputs, hidden), as net.apply does; got {shown(apply)}"
         )
     return DeadUnits(apply)
 
@@ -214,12 +217,17 @@ def largest_weights(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
     Returns:
         (layers,).
 
+    Raises:
+        TypeError: params are not those of an mlp.
+
     Example:
         >>> import jax, jaxmlp
         >>> net = jaxmlp.mlp((2, 4, 2), initializer=jax.nn.initializers.constant(0.5))
         >>> print(jaxmlp.largest_weights(net.init(jax.random.key(0)), None, None))
         [0.5 0.5]
     """
+    if not isinstance(params, Sequence) or not params or not all(hasattr(layer, "w") for layer in params):
+        raise TypeError(f"params must be those of an mlp, a tuple of Layer(w, b), got {shown(params)}")
     return jnp.stack([jnp.max(jnp.abs(layer.w)) for layer in params])
 
 
@@ -243,7 +251,9 @@ def gradient_norms(step: Any) -> jax.Array:
         >>> print(jaxmlp.gradient_norms(step))
         [5.]
     """
-    if not isinstance(step.grads, Sequence):
+    if not isinstance(step, tuple) or not hasattr(step, "grads"):
+        raise TypeError(f"step must be a Step, as fit passes it to step_metrics, got {shown(step)}")
+    if not isinstance(step.grads, Sequence) or not step.grads:
         kind = type(step.grads).__name__
         raise TypeError(
             f"gradient_norms takes gradients in a sequence of layers, got {kind}; write your own step metric"
