@@ -62,7 +62,7 @@ def in_range(name: str, value: Any, low: float, high: float = math.inf, *, open_
     """
     if isinstance(value, Tracer):
         return
-    check_real(name, value, "a real number")
+    _check_kind(name, value, "a real number")
     array = np.asarray(value)
     if array.dtype.kind == "b":
         raise TypeError(f"{name} must be a real number; got {shown(value)}")
@@ -128,11 +128,25 @@ def host_array(name: str, value: Any) -> np.ndarray:
     return np.asarray(value)
 
 
-def check_real(name: str, value: Any, expected: str = "an array of real numbers") -> None:
-    """Raise a TypeError unless value is an array, a number or nested lists of real numbers that JAX takes as they are.
+def check_real(name: str, value: Any) -> None:
+    """Raise a TypeError or ValueError unless value is an array, a number or nested lists that JAX takes as it is.
 
-    A mask would be dropped, an imaginary part too, and JAX has no byte order but the machine's.
+    A mask would be dropped, and an imaginary part too; JAX knows the machine's byte order alone, and cuts integers of
+    64 bits to 32 without a word.
     """
+    _check_kind(name, value, "an array of real numbers")
+    if isinstance(value, jax.Array) or hasattr(value, "__jax_array__"):
+        return
+    host = np.asarray(value)
+    if host.dtype.kind in "iu" and host.itemsize == 8 and host.size:
+        known = np.iinfo(jax.dtypes.canonicalize_dtype(host.dtype))
+        low, high = int(host.min()), int(host.max())
+        if low < known.min or high > known.max:
+            hint = f"convert it, by {name}.astype(float)"
+            raise ValueError(f"{name} has integers from {low} to {high}, which JAX would cut to 32 bits; {hint}")
+
+
+def _check_kind(name, value, expected):
     if isinstance(value, np.ma.MaskedArray):
         hint = "fill it first, by x.filled(value), or by x.filled(numpy.nan) and jaxmlp.data.fill_missing"
         raise TypeError(f"{name} is a masked array, whose mask would be lost; {hint}")

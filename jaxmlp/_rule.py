@@ -162,11 +162,13 @@ def apply_updates(params: PyTree, updates: PyTree) -> PyTree:
         [1.5 0.5]
     """
     check_same_form("updates", updates, "params", params)
-    return jax.tree.map(lambda p, u: p + jnp.asarray(u, p.dtype), params, updates)
+    return jax.tree.map(lambda p, u: p + jnp.asarray(u, jnp.result_type(p)), params, updates)
 
 
 def check_same_form(name: str, tree: PyTree, other_name: str, other: PyTree) -> None:
     """Raise a TypeError that shows both pytrees' shapes unless their structures and shapes are equal."""
+    for called, leaf in ((n, leaf) for n, t in ((name, tree), (other_name, other)) for leaf in jax.tree.leaves(t)):
+        check_real(called, leaf)
     (shapes, structure), (other_shapes, other_structure) = (
         jax.tree.flatten(jax.tree.map(jnp.shape, t)) for t in (tree, other)
     )

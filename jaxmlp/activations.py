@@ -11,6 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from jaxmlp._arrays import floating
 from jaxmlp._checks import check_choice, check_real, one_number, shown
 
 __docformat__ = "google"
@@ -250,5 +251,4 @@ ACTIVATIONS: dict[str, Activation] = {
 def _floating(x):
     """Return x as a JAX array of a floating dtype."""
     check_real("x", x)
-    x = jnp.asarray(x)
-    return x if jnp.issubdtype(x.dtype, jnp.floating) else x.astype(float)
+    return floating(x)

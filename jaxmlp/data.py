@@ -145,7 +145,7 @@ def standardise(x: np.ndarray, moments: Moments) -> np.ndarray:
         check_real(f"moments.{name}", getattr(moments, name, None))
     if np.shape(moments.mean) not in ((), np.shape(x)[1:]):
         raise ValueError(
-            f"moments have shape {np.shape(moments.mean)}, but a row of x has {np.shape(x)[1:]}; measure them on the "
+            f"moments have shape {np.shape(moments.mean)}, but a row of x has {np.shape(x)[1:]}; give those of the "
             "same features"
         )
     return (x - moments.mean) / moments.deviation
@@ -172,7 +172,7 @@ def medians(x: np.ndarray) -> np.ndarray:
     x = _rows(x)
     empty = np.flatnonzero(np.all(np.isnan(x), axis=0))
     if len(empty):
-        raise ValueError(f"no training example has a value for feature {empty.tolist()}; leave it out")
+        raise ValueError(f"no training example in x has a value for feature {empty.tolist()}; leave it out")
     return np.nanmedian(x, axis=0).astype(x.dtype)
 
 

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp._arrays import at_least_float32, is_concrete
+from jaxmlp._arrays import at_least_float32, floating, is_concrete
 from jaxmlp._checks import check_choice, check_real, shown
 
 __docformat__ = "google"
@@ -237,6 +237,7 @@ def check_classes(outputs_shape: tuple[int, ...], targets: Any) -> None:
 
     Raises:
         ValueError: the shapes do not match, or a label or probability is out of range.
+        TypeError: outputs_shape is no shape, or targets are not real numbers.
 
     Example:
         >>> import jaxmlp
@@ -245,9 +246,11 @@ def check_classes(outputs_shape: tuple[int, ...], targets: Any) -> None:
             ...
         ValueError: labels must be in [0, 3), one per output; got 0 to 3
     """
+    if not isinstance(outputs_shape, tuple) or not all(isinstance(axis, int) for axis in outputs_shape):
+        raise TypeError(f"outputs_shape must be a tuple of integers, got {shown(outputs_shape)}")
     check_real("targets", targets)
     targets = targets if hasattr(targets, "dtype") else np.asarray(targets)
-    shape, dtype = jnp.shape(targets), jnp.result_type(targets)
+    shape, dtype = np.shape(targets), targets.dtype
     labels = jnp.issubdtype(dtype, jnp.integer) and shape == outputs_shape[:-1]
     if len(outputs_shape) < 1 or outputs_shape[-1] < 2:
         raise ValueError(
@@ -311,24 +314,23 @@ def _extremes(targets):
 def _aligned(outputs, targets):
     """Return outputs and targets in one shape and dtype; (n,) matches (n, 1), nothing else is broadcast."""
     check_real("targets", targets)
-    outputs, targets = _computable(outputs), jnp.asarray(targets)
+    outputs = _computable(outputs)
+    targets = targets if isinstance(targets, jax.Array) else np.asarray(targets)
     if outputs.ndim >= 1 and outputs.shape[-1] == 1 and targets.shape == outputs.shape[:-1]:
         targets = targets[..., None]
     if targets.shape != outputs.shape:
         raise ValueError(
             f"outputs {outputs.shape} and targets {targets.shape} differ in shape; give targets shaped like the outputs"
         )
-    return outputs, targets.astype(outputs.dtype)
+    return outputs, floating(targets, outputs.dtype)
 
 
 def _computable(outputs):
     """Return outputs as float32 or wider: a mean over many examples needs more digits than half precision has."""
     check_real("outputs", outputs)
-    outputs = jnp.asarray(outputs)
+    outputs = floating(outputs)
     if not outputs.size:
         raise ValueError(f"outputs of shape {outputs.shape} have no entry to average over; give at least one example")
-    if not jnp.issubdtype(outputs.dtype, jnp.floating):
-        return outputs.astype(float)
     return outputs.astype(at_least_float32(outputs.dtype))
 
 
@@ -343,5 +345,5 @@ def _weights(params):
         check_real("params", leaf)
     weights = [leaf for leaf in leaves if jnp.ndim(leaf) >= 2]
     if not weights:
-        raise ValueError("a penalty is over weights, the leaves with two axes or more; params has none")
+        raise ValueError("a penalty is over weights, the leaves with two axes or more; give params that have one")
     return weights

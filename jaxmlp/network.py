@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp import activations
+from jaxmlp._arrays import floating
 from jaxmlp._checks import check_choice, check_count, check_key, check_real, in_range, shown
 
 __docformat__ = "google"
@@ -173,16 +174,19 @@ class _Apply:
 
     def _checked_input(self, params, x):
         expected = [((m, n), (n,)) for m, n in zip(self.layer_sizes, self.layer_sizes[1:], strict=False)]
+        for leaf in jax.tree.leaves(params):
+            check_real("params", leaf)
         shapes = _shapes(params)
         if shapes != expected:
             raise ValueError(f"params of {self.layer_sizes} must have shapes {expected} of (w, b), got {shapes}")
         check_real("x", x)
+        x = floating(x, params[0][0].dtype)
         if jnp.ndim(x) < 1 or jnp.shape(x)[-1] != self.layer_sizes[0]:
             raise ValueError(
                 f"x must have shape (..., {self.layer_sizes[0]}), got {jnp.shape(x)}; "
                 "flatten images to one row per example"
             )
-        return jnp.asarray(x).astype(params[0][0].dtype)
+        return x
 
 
 def _drop(key, h, rate):
