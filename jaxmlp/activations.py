@@ -174,7 +174,11 @@ def gelu_tanh(x: jax.Array) -> jax.Array:
     Source:
         Hendrycks and Gimpel (2016), "Gaussian error linear units", section 2.
     """
-    return jax.nn.gelu(_floating(x), approximate=True)
+    x = _floating(x)
+    # Beyond 30 it is x or 0 to the last bit, and the derivative of x^3 would overflow and give NaN.
+    inside = jnp.abs(x) < 30
+    near = jax.nn.gelu(jnp.where(inside, x, 0), approximate=True)
+    return jnp.where(inside, near, jnp.where(x > 0, x, x * 0))
 
 
 def identity(x: jax.Array) -> jax.Array:

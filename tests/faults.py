@@ -51,6 +51,8 @@ class Writer(NamedTuple):
     """folder -> the content that is there; None for nothing, or a ValueError for what must not be believed."""
     file: Callable[[Path], Path]
     """folder -> the file."""
+    contents: tuple[int, int] = (NEW, OLD)
+    """What processes write that write at the same time."""
 
 
 # ---- the writers ----------------------------------------------------------------------------------------------------
@@ -73,10 +75,20 @@ def _load(folder):
 
 
 def _source(folder, content):
-    path = folder / "source" / "set" / "file.bin"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(bytes([content]) * 200_000)
+    path = folder / f"source{content}.bin"
+    _put(path, bytes([content]) * 200_000)
     return fetch.RegisteredFile(path.as_uri(), 200_000, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+def _put(path, data, seconds=None):
+    """Put a source in place at once, so that only what is under test can be half done."""
+    if path.exists() and path.read_bytes() == data:
+        return
+    whole = path.with_name(f"{path.name}.{os.getpid()}")
+    whole.write_bytes(data)
+    if seconds is not None:
+        os.utime(whole, (seconds, seconds))
+    whole.rename(path)
 
 
 def _download(folder, content):
@@ -101,15 +113,8 @@ def _images(content):
 
 def _decode(folder, content):
     os.environ["XDG_CACHE_HOME"] = str(folder)
-    source = folder / f"source{content}"
-    source.touch()
-    os.utime(source, (content, content))
-    link = folder / "link"
-    with contextlib.suppress(FileNotFoundError):
-        link.unlink()
-    link.write_text(str(content))
-    os.utime(link, (content, content))
-    raw = cache.cached("set", [link], lambda: _images(content))
+    _put(folder / "source", bytes([content]), seconds=content)
+    raw = cache.cached("set", [folder / "source"], lambda: _images(content))
     if int(raw.train_images[0, 0, 0]) != content:
         raise AssertionError("the cache returned another source's images")
 
@@ -119,7 +124,7 @@ def _decoded(folder):
     file = _cache_file(folder)
     if not file.exists():
         return None
-    key = cache._key("set", [folder / "link"])
+    key = cache._key("set", [folder / "source"])
     found = cache._recall(file, key)
     if found is None:
         return OLD  # not believed: the images are decoded again
@@ -128,7 +133,7 @@ def _decoded(folder):
 
 def _cache_file(folder):
     os.environ["XDG_CACHE_HOME"] = str(folder)
-    return cache._path("set", [folder / "link"])
+    return cache._path("set", [folder / "source"])
 
 
 def _record(folder, content):
@@ -147,7 +152,7 @@ def _recorded(folder):
 WRITERS = {
     "save": Writer(_save, _load, lambda folder: folder / "saved.safetensors"),
     "download": Writer(_download, _downloaded, lambda folder: folder / "data" / "file.bin"),
-    "cache of images": Writer(_decode, _decoded, _cache_file),
+    "cache of images": Writer(_decode, _decoded, _cache_file, (NEW, NEW)),  # of one source
     "record": Writer(_record, _recorded, lambda folder: folder / "results.json"),
 }
 COMMANDS = {
@@ -317,7 +322,7 @@ def side_by_side(writer, processes, table):
 
         def body():
             for _ in range(10):
-                for content in (NEW, OLD):
+                for content in writer.contents:
                     writer.write(folder, content)
 
         running = {_child(body) for _ in range(processes)}

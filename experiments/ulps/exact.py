@@ -28,6 +28,8 @@ def _softplus(x):
 
 
 def _normal(x):
+    if abs(x) > 10_000:  # mpmath's own erfc overflows; the tail is below 1e-20000000
+        return mp.mpf(x > 0)
     return mp.erfc(-x / mp.sqrt(2)) / 2
 
 

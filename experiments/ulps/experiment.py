@@ -67,8 +67,15 @@ def _parser():
         "jax.nn, optax and PyTorch where they are installed.",
     )
     add = parser.add_argument
-    add("--points", type=int, default=1000, least=10, metavar="N", help="inputs of each function")
-    add("--seed", type=int, default=0, least=0, metavar="N", help="seed of the inputs")
+    add(
+        "--points",
+        type=command.up_to(command.LARGEST),
+        default=1000,
+        least=10,
+        metavar="N",
+        help="inputs of each function",
+    )
+    add("--seed", type=command.up_to(command.LARGEST), default=0, least=0, metavar="N", help="seed of the inputs")
     text = "formats to measure in"
     add("--dtypes", nargs="+", default=measure.DTYPES, choices=measure.DTYPES, metavar="NAME", help=text)
     return parser
