@@ -67,7 +67,7 @@ def test_equal_logits_give_equal_shares(dtype):
 
 @pytest.mark.slow
 def test_the_squared_error_is_finite_up_to_the_root_of_the_largest_number(dtype):
-    wide = jnp.promote_types(dtype, jnp.float32)
+    wide = "float32" if dtype == "bfloat16" else dtype
     for each in ends(dtype):
         value, gradient = jax.value_and_grad(LOSSES["mean_squared_error"])(
             jnp.asarray([[each]]), jnp.zeros((1, 1), dtype)
