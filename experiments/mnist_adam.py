@@ -245,10 +245,16 @@ def _parser():
         seeds=5,
         data=True,
     )
-    command.add_training_options(parser, rule="Adam", learning_rate=1e-3, batch_size=64, epochs=10)
+    command.add_training_options(parser, rule="Adam", learning_rate=1e-3, batch_size=64, epochs=10, examples=54_000)
     add = parser.add_argument
     add("--rotation", type=float, default=5.0, metavar="DEGREES", help="largest rotation, either way")
-    add("--padding", type=int, default=2, metavar="PIXELS", help="padding before the random crop, the largest shift")
+    add(
+        "--padding",
+        type=command.up_to(command.LARGEST),
+        default=2,
+        metavar="PIXELS",
+        help="padding before the random crop, the largest shift",
+    )
     return parser
 
 

@@ -228,7 +228,13 @@ def _parser():
     add = parser.add_argument
     add("--dataset", choices=tuple(CANDIDATES), default="mnist", metavar="NAME", help="mnist or fashion_mnist")
     add("--choose", action="store_true", help="train every candidate and take the best on the held-out images")
-    add("--epochs", type=int, least=1, metavar="N", help="passes over the training images (default: the setting's)")
+    add(
+        "--epochs",
+        type=command.up_to(command.LARGEST),
+        least=1,
+        metavar="N",
+        help="passes over the training images (default: the setting's)",
+    )
     add("--resume", action="store_true", help="continue the interrupted run in the output folder")
     return parser
 

@@ -226,7 +226,13 @@ def _parser():
         data=True,
     )
     command.add_training_options(
-        parser, rule="gradient descent", learning_rate=0.1, batch_size=[100, 128], epochs=10, least_epochs=2
+        parser,
+        rule="gradient descent",
+        learning_rate=0.1,
+        batch_size=[100, 128],
+        epochs=10,
+        least_epochs=2,
+        examples=60_000,
     )
     return parser
 

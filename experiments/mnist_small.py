@@ -122,7 +122,7 @@ def _parser():
         seeds=5,
         data=True,
     )
-    command.add_training_options(parser, rule="Adam", learning_rate=1e-3, batch_size=128, epochs=10)
+    command.add_training_options(parser, rule="Adam", learning_rate=1e-3, batch_size=128, epochs=10, examples=60_000)
     return parser
 
 

@@ -161,9 +161,23 @@ def _parser():
     add = parser.add_argument
     counts = [20, 100, 500, 2500]
     text = "training images of 5 to 9, at least 5; each number is tried"
-    add("--examples", type=int, nargs="+", default=counts, least=5, metavar="N", help=text)
-    add("--steps", type=int, default=1500, least=1, metavar="N", help="steps of each run on 5 to 9")
-    add("--epochs", type=int, default=5, least=1, metavar="N", help="passes over the digits 0 to 4")
+    add("--examples", type=command.up_to(29_404), nargs="+", default=counts, least=5, metavar="N", help=text)
+    add(
+        "--steps",
+        type=command.up_to(command.LARGEST),
+        default=1500,
+        least=1,
+        metavar="N",
+        help="steps of each run on 5 to 9",
+    )
+    add(
+        "--epochs",
+        type=command.up_to(command.LARGEST),
+        default=5,
+        least=1,
+        metavar="N",
+        help="passes over the digits 0 to 4",
+    )
     return parser
 
 

@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 PyTree = Any
@@ -30,6 +31,16 @@ def all_finite(array: Any) -> bool:
     # Computed on the device of the array, even while the program around this is being traced.
     with jax.ensure_compile_time_eval():
         return bool(jnp.isfinite(array).all())
+
+
+def floating(value: Any, dtype: Any = None) -> jax.Array:
+    """Return value as a JAX array of dtype, by default its own floating dtype, or JAX's default one."""
+    # By NumPy, which does not cut integers to 32 bits on the way; a number too large for the dtype becomes infinite.
+    on_device = isinstance(value, jax.Array) or hasattr(value, "__jax_array__")
+    value = jnp.asarray(value) if on_device else np.asarray(value)
+    own = value.dtype if jnp.issubdtype(value.dtype, jnp.floating) else jnp.result_type(float)
+    with np.errstate(over="ignore"):
+        return jnp.asarray(value.astype(jax.dtypes.canonicalize_dtype(own if dtype is None else dtype)))
 
 
 def at_least_float32(dtype: Any) -> Any:

@@ -7,13 +7,19 @@ crash, a kill or a full disk at any moment leaves the old file, or none, and nev
 - A new file gets its mode from the umask, like any other file. A file that is replaced keeps its mode.
 - The umask must leave the owner's read and write permission.
 - Every writer has a temporary file of its own. When several write the same file, the last one to finish wins.
-- Missing folders are made. Temporary files that a killed writer left behind are removed a day later, by the next writer
-  in that folder.
+- Missing folders are made. The next writer in a folder removes the temporary files that killed writers left there. A
+  writer locks its temporary file, and a lock ends with its process, so a file in use is never touched. Where locks say
+  nothing (a file of another machine on a shared disk, a system without flock), the file is removed a day later.
+
+Who is given a temporary path must write into that file, and not put another in its place.
 """
 
 import contextlib
 import errno
+import functools
+import hashlib
 import os
+import platform
 import secrets
 import shutil
 import stat
@@ -21,6 +27,11 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 STALE_SECONDS = 24 * 3600  # no writer needs a day: an older temporary file belongs to one that was killed
 _PREFIX = ".jaxmlp-"
@@ -54,12 +65,10 @@ def replacing(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator[Pa
     target = Path(os.path.realpath(path))  # of a link, the file that it names
     _check_replaceable(target, path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    remove_leftovers(target.parent.glob(f"{_PREFIX}{'[0-9a-f]' * 16}*"))
-    # A name of its own length, so that a long target name leaves room; endings are short, or not endings.
-    ending = target.suffix if len(os.fsencode(target.suffix)) <= 32 else ""
-    temporary = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}{ending}")
+    _remove_dead(target.parent)
+    temporary, lock = None, None
     try:
-        temporary.touch(mode, exist_ok=False)
+        temporary, lock = _claimed(target, mode)
         yield temporary
         with temporary.open("r+b") as written:
             os.fsync(written.fileno())
@@ -67,12 +76,15 @@ def replacing(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator[Pa
         temporary.replace(target)
     except OSError as error:
         # An error of the writer itself, such as one of the network, is not about this file.
-        if error.filename == str(temporary) or (error.filename is None and error.errno in _DISK_ERRORS):
+        if _is_temporary(error.filename) or (error.filename is None and error.errno in _DISK_ERRORS):
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
     finally:
         with contextlib.suppress(OSError):
-            temporary.unlink()
+            if temporary is not None:
+                temporary.unlink()
+        if lock is not None:
+            os.close(lock)
     _sync_folder(target.parent)
 
 
@@ -86,6 +98,71 @@ def remove_leftovers(leftovers: Iterable[Path]) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def _claimed(target, mode):
+    """Make a temporary file beside target; return its path and a descriptor that locks it, None where nothing can."""
+    # A name of its own length, so that a long target name leaves room; endings are short, or not endings.
+    ending = target.suffix if len(os.fsencode(target.suffix)) <= 32 else ""
+    while True:
+        temporary = target.with_name(f"{_PREFIX}{_machine()}{secrets.token_hex(4)}{ending}")
+        temporary.touch(mode, exist_ok=False)
+        try:
+            lock = _lock(temporary)
+        except (FileNotFoundError, BlockingIOError):
+            continue  # another writer found it unlocked and removes it
+        except OSError:  # no locks here: under a name that says nothing of this machine it lives for a day
+            nameless = target.with_name(f"{_PREFIX}{secrets.token_hex(8)}{ending}")
+            temporary.rename(nameless)
+            return nameless, None
+        if os.fstat(lock).st_nlink:
+            return temporary, lock
+        os.close(lock)
+
+
+def _lock(path):
+    """Return a descriptor that locks path; raise a BlockingIOError if another has, an OSError without locks."""
+    if fcntl is None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _remove_dead(folder):
+    """Remove the temporary files in folder whose writers no longer live."""
+    for path in folder.glob(f"{_PREFIX}{'[0-9a-f]' * 16}*"):
+        if not path.name.startswith(_PREFIX + _machine()):
+            remove_leftovers([path])
+            continue
+        try:
+            lock = _lock(path)
+        except (FileNotFoundError, BlockingIOError):
+            continue  # gone, or in use
+        except OSError:
+            remove_leftovers([path])
+            continue
+        with contextlib.suppress(OSError):
+            path.unlink()  # if its writer has just moved it into place, there is nothing of this name
+        os.close(lock)
+
+
+@functools.cache
+def _machine():
+    """Return 8 hexadecimal digits for this machine since it was started, within which locks are seen."""
+    try:
+        name = Path("/proc/sys/kernel/random/boot_id").read_text()
+    except OSError:
+        name = platform.node()
+    return hashlib.sha256(name.encode()).hexdigest()[:8]
+
+
+def _is_temporary(filename):
+    return isinstance(filename, str) and Path(filename).name.startswith(_PREFIX)
 
 
 def _check_replaceable(target, path):

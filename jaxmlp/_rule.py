@@ -45,7 +45,7 @@ import optax
 from jax.tree_util import Partial
 
 from jaxmlp._arrays import PyTree, Scalar, Schedule, at_least_float32
-from jaxmlp._checks import one_number
+from jaxmlp._checks import check_real, one_number, shown
 
 __docformat__ = "google"
 __all__ = [
@@ -57,6 +57,7 @@ __all__ = [
     "apply_rule",
     "apply_updates",
     "check_same_form",
+    "nonzero",
     "safe_sqrt",
     "transformation",
 ]
@@ -137,6 +138,11 @@ def safe_sqrt(x: jax.Array) -> jax.Array:
     return jnp.where(x == 0, 0, jnp.sqrt(jnp.where(x == 0, 1, x)))
 
 
+def nonzero(x: jax.Array) -> jax.Array:
+    """Return x, and infinity where it is 0: an update divided by it is 0 there instead of NaN."""
+    return jnp.where(x == 0, jnp.inf, x)
+
+
 def apply_updates(params: PyTree, updates: PyTree) -> PyTree:
     """Return params + updates, leaf by leaf, in the dtype of the parameters.
 
@@ -154,11 +160,13 @@ def apply_updates(params: PyTree, updates: PyTree) -> PyTree:
         [1.5 0.5]
     """
     check_same_form("updates", updates, "params", params)
-    return jax.tree.map(lambda p, u: p + jnp.asarray(u, p.dtype), params, updates)
+    return jax.tree.map(lambda p, u: p + jnp.asarray(u, jnp.result_type(p)), params, updates)
 
 
 def check_same_form(name: str, tree: PyTree, other_name: str, other: PyTree) -> None:
     """Raise a TypeError that shows both pytrees' shapes unless their structures and shapes are equal."""
+    for called, leaf in ((n, leaf) for n, t in ((name, tree), (other_name, other)) for leaf in jax.tree.leaves(t)):
+        check_real(called, leaf)
     (shapes, structure), (other_shapes, other_structure) = (
         jax.tree.flatten(jax.tree.map(jnp.shape, t)) for t in (tree, other)
     )
@@ -194,9 +202,11 @@ class _Init:
 
     def __call__(self, params, **starts):
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
-            if not jnp.issubdtype(jnp.result_type(leaf), jnp.floating):
-                where = f"params{jax.tree_util.keystr(path)}"
-                raise TypeError(f"{where} must be real floating point to be updated, got {jnp.result_type(leaf)}")
+            where = f"params{jax.tree_util.keystr(path)}"
+            check_real(where, leaf)
+            dtype = jnp.result_type(leaf)
+            if not jnp.issubdtype(dtype, jnp.floating) or jnp.finfo(dtype).bits < 16:
+                raise TypeError(f"{where} must be real floating point of 16 bits or more to be updated, got {dtype}")
         _, *names = self.state_type._fields
         slots = {name: _full_like(params, starts.get(name, 0.0)) for name in names}
         return self.state_type(count=jnp.zeros((), jnp.int32), **slots)
@@ -223,7 +233,7 @@ def _checked(hyperparameters):
         if not callable(value):
             one_number(name, value, 0, 1 if name in _BELOW_ONE else float("inf"))
         elif name != "learning_rate":
-            raise TypeError(f"{name} must be a number, got {value!r}; only the learning rate takes a schedule")
+            raise TypeError(f"{name} must be a number, got {shown(value)}; only the learning rate takes a schedule")
     return {n: Partial(v) if callable(v) and _is_leaf(v) else v for n, v in hyperparameters.items()}
 
 

@@ -1,6 +1,7 @@
 """Elementwise activation functions, each also by its name.
 
-Every function takes and returns an array of any shape and floating dtype. Most are those of `jax.nn`; the derivative at
+Every function takes and returns an array of any shape and floating dtype; whole numbers are converted to JAX's default
+floating dtype, and anything else is a TypeError. Most are those of `jax.nn`; the derivative at
 each kink is stated.
 """
 
@@ -10,7 +11,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxmlp._checks import check_choice, in_range
+from jaxmlp._arrays import floating
+from jaxmlp._checks import check_choice, check_real, one_number, shown
 
 __docformat__ = "google"
 __all__ = [
@@ -54,7 +56,7 @@ def get(activation: str | Activation) -> Activation:
     if isinstance(activation, str):
         return ACTIVATIONS[check_choice("activation", activation, ACTIVATIONS)]
     if not callable(activation):
-        raise TypeError(f"activation must be a name or a function, got {activation!r}")
+        raise TypeError(f"activation must be a name or a function, got {shown(activation)}")
     return activation
 
 
@@ -67,7 +69,7 @@ def relu(x: jax.Array) -> jax.Array:
         >>> print(relu(np.array([-2.0, 0.0, 2.0])))
         [0. 0. 2.]
     """
-    return jax.nn.relu(x)
+    return jax.nn.relu(_floating(x))
 
 
 def leaky_relu(x: jax.Array) -> jax.Array:
@@ -79,7 +81,7 @@ def leaky_relu(x: jax.Array) -> jax.Array:
         >>> print(np.asarray(leaky_relu(np.array([-2.0, 0.0, 2.0]))).round(3))
         [-0.02  0.    2.  ]
     """
-    return jax.nn.leaky_relu(x, negative_slope=0.01)
+    return jax.nn.leaky_relu(_floating(x), negative_slope=0.01)
 
 
 def elu(x: jax.Array) -> jax.Array:
@@ -91,7 +93,7 @@ def elu(x: jax.Array) -> jax.Array:
         >>> print(np.asarray(elu(np.array([-2.0, 0.0, 2.0]))).round(3))
         [-0.865  0.     2.   ]
     """
-    return jax.nn.elu(x)
+    return jax.nn.elu(_floating(x))
 
 
 def sigmoid(x: jax.Array) -> jax.Array:
@@ -103,7 +105,7 @@ def sigmoid(x: jax.Array) -> jax.Array:
         >>> print(np.asarray(sigmoid(np.array([-2.0, 0.0, 2.0]))).round(3))
         [0.119 0.5   0.881]
     """
-    return jax.nn.sigmoid(x)
+    return jax.nn.sigmoid(_floating(x))
 
 
 def tanh(x: jax.Array) -> jax.Array:
@@ -115,7 +117,7 @@ def tanh(x: jax.Array) -> jax.Array:
         >>> print(np.asarray(tanh(np.array([-2.0, 0.0, 2.0]))).round(3))
         [-0.964  0.     0.964]
     """
-    return jnp.tanh(x)
+    return jnp.tanh(_floating(x))
 
 
 def softplus(x: jax.Array) -> jax.Array:
@@ -127,7 +129,7 @@ def softplus(x: jax.Array) -> jax.Array:
         >>> print(np.asarray(softplus(np.array([-2.0, 0.0, 2.0]))).round(3))
         [0.127 0.693 2.127]
     """
-    return jax.nn.softplus(x)
+    return jax.nn.softplus(_floating(x))
 
 
 def silu(x: jax.Array) -> jax.Array:
@@ -139,7 +141,7 @@ def silu(x: jax.Array) -> jax.Array:
         >>> print(np.asarray(silu(np.array([-2.0, 0.0, 2.0]))).round(3))
         [-0.238  0.     1.762]
     """
-    return jax.nn.silu(x)
+    return jax.nn.silu(_floating(x))
 
 
 def gelu(x: jax.Array) -> jax.Array:
@@ -157,7 +159,7 @@ def gelu(x: jax.Array) -> jax.Array:
     Source:
         Hendrycks and Gimpel (2016), "Gaussian error linear units", equation 1.
     """
-    return jax.nn.gelu(x, approximate=False)
+    return jax.nn.gelu(_floating(x), approximate=False)
 
 
 def gelu_tanh(x: jax.Array) -> jax.Array:
@@ -172,7 +174,11 @@ def gelu_tanh(x: jax.Array) -> jax.Array:
     Source:
         Hendrycks and Gimpel (2016), "Gaussian error linear units", section 2.
     """
-    return jax.nn.gelu(x, approximate=True)
+    x = _floating(x)
+    # Beyond 30 it is x or 0 to the last bit, and the derivative of x^3 would overflow and give NaN.
+    inside = jnp.abs(x) < 30
+    near = jax.nn.gelu(jnp.where(inside, x, 0), approximate=True)
+    return jnp.where(inside, near, jnp.where(x > 0, x, x * 0))
 
 
 def identity(x: jax.Array) -> jax.Array:
@@ -184,7 +190,7 @@ def identity(x: jax.Array) -> jax.Array:
         >>> print(identity(np.array([-2.0, 0.0, 2.0])))
         [-2.  0.  2.]
     """
-    return x
+    return _floating(x)
 
 
 def step(x: jax.Array) -> jax.Array:
@@ -200,6 +206,7 @@ def step(x: jax.Array) -> jax.Array:
         Rosenblatt (1958), "The perceptron".
     """
     # A comparison has no derivative, which JAX reads as zero; NaN passes through, so that a diverged run shows.
+    x = _floating(x)
     return jnp.where(jnp.isnan(x), x, (x >= 0).astype(x.dtype))
 
 
@@ -225,7 +232,7 @@ def steep_sigmoid(steepness: float) -> Activation:
         >>> print(np.asarray(steep_sigmoid(4.0)(np.array([-2.0, 0.0, 2.0]))).round(3))
         [0.  0.5 1. ]
     """
-    in_range("steepness", steepness, 0, open_low=True)
+    one_number("steepness", steepness, 0, open_low=True)
     return _SteepSigmoid(float(steepness))
 
 
@@ -235,7 +242,7 @@ class _SteepSigmoid:
     steepness: float
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return jax.nn.sigmoid(self.steepness * x)
+        return jax.nn.sigmoid(self.steepness * _floating(x))
 
 
 ACTIVATIONS: dict[str, Activation] = {
@@ -243,3 +250,9 @@ ACTIVATIONS: dict[str, Activation] = {
     for function in (relu, leaky_relu, elu, sigmoid, tanh, softplus, silu, gelu, gelu_tanh, identity, step)
 }
 """The activations by name, as mlp takes them."""
+
+
+def _floating(x):
+    """Return x as a JAX array of a floating dtype."""
+    check_real("x", x)
+    return floating(x)

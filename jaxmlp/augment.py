@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmlp._arrays import at_least_float32, none_if_zero
-from jaxmlp._checks import check_choice, check_count, one_number
+from jaxmlp._checks import check_choice, check_count, check_key, check_real, one_number, shown
 
 __docformat__ = "google"
 __all__ = ["chain", "distort", "random_crop", "random_flip"]
@@ -115,9 +115,9 @@ def random_crop(image_shape: tuple[int, int], padding: int, *, fill: Any = 0.0) 
         >>> print(augment(jax.random.key(0), jax.numpy.ones((5, 784))).shape)
         (5, 784)
     """
-    check_count("padding", padding, least=0)
+    padding = check_count("padding", padding, least=0, most=_MOST_PADDING)
     one_number("fill", fill, -math.inf, open_low=True)
-    return _RandomCrop(image_shape=_shape(image_shape), padding=int(padding), fill=fill)
+    return _RandomCrop(image_shape=_shape(image_shape), padding=padding, fill=fill)
 
 
 def random_flip(image_shape: tuple[int, int]) -> Augmentation:
@@ -163,7 +163,7 @@ def chain(*augmentations: Augmentation) -> Augmentation:
     """
     for augmentation in augmentations:
         if not callable(augmentation):
-            raise TypeError(f"an augmentation must be a function (key, x) -> x, got {augmentation!r}")
+            raise TypeError(f"an augmentation must be a function (key, x) -> x, got {shown(augmentation)}")
     return _Chain(augmentations)
 
 
@@ -183,6 +183,7 @@ class _Distort:
     fill: Any
 
     def __call__(self, key: jax.Array, x: jax.Array) -> jax.Array:
+        x = _checked(key, x)
         if not jnp.issubdtype(x.dtype, jnp.floating):
             raise TypeError(f"x must be floating point, such as pixels / 255, got {x.dtype}")
         # Positions are computed in float32 or wider: bfloat16 knows column 20 only to a tenth of a pixel.
@@ -250,6 +251,7 @@ class _RandomFlip:
     image_shape: tuple[int, int] = dataclasses.field(metadata={"static": True})
 
     def __call__(self, key: jax.Array, x: jax.Array) -> jax.Array:
+        x = _checked(key, x)
         images = _images(x, self.image_shape)
         flipped = jax.random.bernoulli(key, 0.5, (len(images), 1, 1))
         return jnp.where(flipped, images[:, :, ::-1], images).reshape(x.shape)
@@ -261,6 +263,7 @@ class _Chain:
     links: tuple[Any, ...]
 
     def __call__(self, key: jax.Array, x: jax.Array) -> jax.Array:
+        check_key(key)
         for link, link_key in zip(self.links, jax.random.split(key, max(1, len(self.links))), strict=False):
             x = link(link_key, x)
         return x
@@ -321,6 +324,16 @@ def _uniform(key, shape, dtype):
     return jax.random.uniform(key, shape, dtype, -1, 1)
 
 
+_MOST_PADDING = 2**15  # the padded image has to fit into memory
+
+
+def _checked(key, x):
+    """Return x as a JAX array; raise a TypeError if it or key is something else."""
+    check_key(key)
+    check_real("x", x)
+    return jnp.asarray(x)
+
+
 def _images(x, image_shape):
     height, width = image_shape
     if jnp.ndim(x) != 2 or jnp.shape(x)[1] != height * width:
@@ -329,7 +342,7 @@ def _images(x, image_shape):
 
 
 def _shape(image_shape):
-    shape = tuple(image_shape) if isinstance(image_shape, Sequence) else ()
-    if len(shape) != 2 or not all(hasattr(size, "__index__") and size >= 1 for size in shape):
-        raise ValueError(f"image_shape must be (height, width), both at least 1, got {image_shape!r}")
-    return int(shape[0]), int(shape[1])
+    if isinstance(image_shape, str) or not isinstance(image_shape, Sequence) or len(image_shape) != 2:
+        raise ValueError(f"image_shape must be (height, width), both at least 1, got {shown(image_shape)}")
+    height, width = (check_count("each of image_shape", size) for size in image_shape)
+    return height, width

@@ -5,7 +5,6 @@ import json
 import os
 import zlib
 from collections import namedtuple
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -17,6 +16,7 @@ from safetensors.numpy import save as serialize
 
 from jaxmlp import _files
 from jaxmlp._arrays import PyTree, is_concrete
+from jaxmlp._checks import check_path, shown
 
 __docformat__ = "google"
 __all__ = ["load", "save"]
@@ -43,6 +43,7 @@ def save(path: str | os.PathLike[str], tree: PyTree, metadata: dict[str, Any] | 
         >>> with tempfile.NamedTemporaryFile() as file:
         ...     jaxmlp.save(file.name, params, {"layer_sizes": [4, 8, 3]})
     """
+    path = check_path("path", path)
     paths = tree_flatten_with_path(tree)[0]
     names, tensors, kinds = _names(paths), {}, {}
     for name, (keys, leaf) in zip(names, paths, strict=True):
@@ -90,7 +91,7 @@ def load(path: str | os.PathLike[str], like: PyTree = None) -> tuple[PyTree, dic
         >>> print(params[0].w.shape, metadata)
         (4, 8) {'layer_sizes': [4, 8, 3]}
     """
-    path = Path(path)
+    path = check_path("path", path)
     tensors, kinds, outline, metadata = _read(path)
     paths, structure = tree_flatten_with_path(like)
     names = _names(paths)
@@ -114,6 +115,8 @@ def _pack(leaf, where):
     """Return a leaf as a NumPy array, and the kind of leaf that it was."""
     if not is_concrete(leaf):
         raise TypeError(f"{where} is traced and has no values yet; call save outside jit, vmap and grad")
+    if isinstance(leaf, np.ma.MaskedArray):
+        raise TypeError(f"{where} is a masked array, whose mask would be lost; save its data and its mask instead")
     if isinstance(leaf, np.ndarray | np.generic):
         kind = "numpy"
     elif isinstance(leaf, jax.Array):
@@ -123,7 +126,7 @@ def _pack(leaf, where):
     elif isinstance(leaf, bool | int | float):
         kind = "python"
     else:
-        raise TypeError(f"{where} must be an array or a number, got {leaf!r}; settings and text go into metadata")
+        raise TypeError(f"{where} must be an array or a number, got {shown(leaf)}; settings and text go into metadata")
     array = np.asarray(leaf)
     if array.dtype.name not in DTYPES.values():
         raise TypeError(f"{where} is {array.dtype}, which safetensors cannot hold; cast it to another dtype")
@@ -177,7 +180,7 @@ def _outline(node, names):
         labels = [keys[0].key for keys, _ in parts]
         for label in labels:
             if not isinstance(label, str | int):
-                raise TypeError(f"dict keys must be str or int to be saved, got {label!r}; rename the key")
+                raise TypeError(f"dict keys must be str or int to be saved, got {shown(label)}; rename the key")
         return ["dict", labels, outlines]
     fields = getattr(node, "_fields", None) if isinstance(node, tuple) else None
     return ["tuple", fields, outlines]
@@ -224,8 +227,49 @@ def _read(path):
     checksum, _, text = metadata["jaxmlp"].partition(" ")
     if checksum != _checksum(tensors, text):
         raise ValueError(f"{path} has changed since it was saved, its checksum differs; {hint}")
-    saved = json.loads(text)
-    return tensors, saved["kinds"], saved["tree"], saved["metadata"]
+    try:
+        saved = json.loads(text)
+        kinds, outline, users = saved["kinds"], saved["tree"], saved["metadata"]
+        _check_kinds(kinds, tensors)
+        if sorted(_leaves(outline)) != sorted(tensors) or not isinstance(users, dict):
+            raise ValueError("the outline does not name every tensor once")
+    except (LookupError, TypeError, ValueError, RecursionError) as error:
+        reason = f"{type(error).__name__}: {shown(str(error))}"
+        raise ValueError(f"{path} describes its content as save never does ({reason}); {hint}") from error
+    return tensors, kinds, outline, users
+
+
+def _check_kinds(kinds, tensors):
+    """Raise a ValueError unless each tensor has a kind of leaf that _unpack can make of it."""
+    if not isinstance(kinds, dict) or set(kinds) != set(tensors):
+        raise ValueError("the kinds are not those of the tensors")
+    for name, kind in kinds.items():
+        if kind == "python" and tensors[name].shape != ():
+            raise ValueError(f"{name!r} is called a number and is an array")
+        if kind.startswith("key "):
+            given = jax.ShapeDtypeStruct(tensors[name].shape, tensors[name].dtype)
+            jax.eval_shape(functools.partial(jax.random.wrap_key_data, impl=kind.removeprefix("key ")), given)
+        elif kind not in ("jax", "numpy", "python"):
+            raise ValueError(f"{kind!r} is no kind of leaf")
+
+
+def _leaves(outline):
+    """Return the names in an outline; raise a ValueError if _build cannot make a tree of it."""
+    if outline is None or isinstance(outline, str):
+        return [] if outline is None else [outline]
+    form, labels, parts = outline
+    if not isinstance(parts, list) or (labels is not None and len(labels) != len(parts)):
+        raise ValueError("labels and parts differ in number")
+    if form == "dict":
+        if not all(isinstance(label, str | int) for label in labels):
+            raise ValueError("a key of a dict is neither str nor int")
+        if len(set(labels)) != len(labels):
+            raise ValueError("a dict has a key twice")
+    elif form != "tuple":
+        raise ValueError(f"{form!r} is no form of a node")
+    elif labels is not None:
+        _named_tuple(tuple(labels))  # raises where it is no name, or there twice
+    return [name for part in parts for name in _leaves(part)]
 
 
 def _checksum(tensors, text):
@@ -244,5 +288,5 @@ def _checked(metadata):
         kept = False
     if not kept:
         hint = "write tuples and arrays as lists, NaN as None, or put arrays into the tree"
-        raise TypeError(f"metadata must be a dict that JSON gives back equal, got {metadata!r}; {hint}")
+        raise TypeError(f"metadata must be a dict that JSON gives back equal, got {shown(metadata)}; {hint}")
     return metadata

@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxmlp._checks import LARGEST, LARGEST_SEED, check_count, check_real, host_array, shown
+
 __docformat__ = "google"
 __all__ = ["Dataset", "Moments", "fill_missing", "medians", "moments", "split", "standardise"]
 
@@ -57,7 +59,8 @@ def split(x: np.ndarray, y: np.ndarray, *, count: int, seed: int) -> tuple[Examp
         (kept, held out), each a pair (x, y) in the original order.
 
     Raises:
-        ValueError: x and y differ in length, or count is out of its range.
+        ValueError: x and y differ in length, or count or seed is out of its range.
+        TypeError: x or y is no NumPy array or is masked, or count or seed is not an integer.
 
     Example:
         >>> import numpy as np
@@ -66,8 +69,14 @@ def split(x: np.ndarray, y: np.ndarray, *, count: int, seed: int) -> tuple[Examp
         >>> print(kept[0].shape, held_out[0].shape)
         (3, 2) (2, 2)
     """
+    for name, value in (("x", x), ("y", y)):
+        _check_plain(name, value)
+        if not isinstance(value, np.ndarray) or not value.ndim:
+            raise TypeError(f"{name} must be a NumPy array (n, ...), got {shown(value)}; convert it by numpy.asarray")
     if len(x) != len(y):
         raise ValueError(f"x and y must have the same length, got {len(x)} and {len(y)}")
+    count = check_count("count", count, least=-LARGEST)
+    seed = check_count("seed", seed, least=0, most=LARGEST_SEED)
     if not 1 <= count < len(x):
         raise ValueError(f"count must be in [1, {len(x)}), got {count}")
     held_out = np.zeros(len(x), bool)
@@ -99,6 +108,8 @@ def moments(x: np.ndarray, *, per_feature: bool = True) -> Moments:
         [2. 5.] [1. 1.]
     """
     x = _rows(x)
+    if not isinstance(per_feature, bool):
+        raise TypeError(f"per_feature must be True or False, got {shown(per_feature)}")
     if not np.all(np.isfinite(x)):
         raise ValueError("x contains NaN or infinity; fill missing values first (jaxmlp.data.fill_missing)")
     axis = 0 if per_feature else None
@@ -120,6 +131,7 @@ def standardise(x: np.ndarray, moments: Moments) -> np.ndarray:
 
     Raises:
         ValueError: x and moments differ in the number of features.
+        TypeError: x is no array of real numbers or is masked, or moments are no Moments.
 
     Example:
         >>> import numpy as np
@@ -128,9 +140,12 @@ def standardise(x: np.ndarray, moments: Moments) -> np.ndarray:
         >>> print(standardise(test, moments(train)))
         [[2.]]
     """
+    check_real("x", x)
+    for name in ("mean", "deviation"):
+        check_real(f"moments.{name}", getattr(moments, name, None))
     if np.shape(moments.mean) not in ((), np.shape(x)[1:]):
         raise ValueError(
-            f"moments have shape {np.shape(moments.mean)}, but a row of x has {np.shape(x)[1:]}; measure them on the "
+            f"moments have shape {np.shape(moments.mean)}, but a row of x has {np.shape(x)[1:]}; give those of the "
             "same features"
         )
     return (x - moments.mean) / moments.deviation
@@ -157,7 +172,7 @@ def medians(x: np.ndarray) -> np.ndarray:
     x = _rows(x)
     empty = np.flatnonzero(np.all(np.isnan(x), axis=0))
     if len(empty):
-        raise ValueError(f"no training example has a value for feature {empty.tolist()}; leave it out")
+        raise ValueError(f"no training example in x has a value for feature {empty.tolist()}; leave it out")
     return np.nanmedian(x, axis=0).astype(x.dtype)
 
 
@@ -180,14 +195,21 @@ def fill_missing(x: np.ndarray, values: np.ndarray) -> np.ndarray:
         >>> print(fill_missing(np.array([[1.0, np.nan]]), np.array([2.0, 6.0])))
         [[1. 6.]]
     """
-    x = _rows(x)
+    x, values = _rows(x), host_array("values", values)
     if np.shape(values) != np.shape(x)[1:]:
         raise ValueError(f"values must have one entry per feature, {np.shape(x)[1:]}, got {np.shape(values)}")
     return np.where(np.isnan(x), values, x).astype(x.dtype)
 
 
+def _check_plain(name, value):
+    """Raise a TypeError for a masked array: NumPy would drop the mask here and there."""
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(f"{name} is a masked array; give {name}.filled(numpy.nan), whose NaN fill_missing replaces")
+
+
 def _rows(x):
-    x = np.asarray(x)
+    _check_plain("x", x)
+    x = host_array("x", x)
     if np.ndim(x) != 2 or len(x) == 0 or not np.issubdtype(x.dtype, np.floating):
         raise ValueError(f"x must be floating point (n, features) with n >= 1, got {x.dtype} {np.shape(x)}")
     return x

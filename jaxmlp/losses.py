@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp._arrays import at_least_float32, is_concrete
-from jaxmlp._checks import check_choice
+from jaxmlp._arrays import at_least_float32, floating, is_concrete
+from jaxmlp._checks import check_choice, check_real, shown
 
 __docformat__ = "google"
 __all__ = [
@@ -57,7 +57,7 @@ def get(loss: str | Loss) -> Loss:
     if isinstance(loss, str):
         return LOSSES[check_choice("loss", loss, LOSSES)]
     if not callable(loss):
-        raise TypeError(f"loss must be a name or a function (outputs, targets) -> scalar, got {loss!r}")
+        raise TypeError(f"loss must be a name or a function (outputs, targets) -> scalar, got {shown(loss)}")
     return loss
 
 
@@ -75,7 +75,8 @@ def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array, weight: jax.Ar
         The loss in nats per example, >= 0. Inside jit, where values cannot be checked, a label out of range gives NaN.
 
     Raises:
-        ValueError: the shapes do not match, or a label or probability is out of range.
+        ValueError: the shapes do not match, there is no example, or a label or probability is out of range.
+        TypeError: outputs or targets are not real numbers, or are masked.
 
     Example:
         >>> import numpy as np
@@ -84,8 +85,9 @@ def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array, weight: jax.Ar
         >>> print(f"{softmax_cross_entropy(logits, labels):.4f}")
         0.6691
     """
-    check_classes(jnp.shape(outputs), targets)
-    outputs, targets = _computable(outputs), jnp.asarray(targets)
+    outputs = _computable(outputs)
+    check_classes(outputs.shape, targets)
+    targets = jnp.asarray(targets)
     log_probabilities = jax.nn.log_softmax(outputs)
     if targets.ndim == outputs.ndim:
         return -weighted_mean(jnp.sum(targets.astype(outputs.dtype) * log_probabilities, axis=-1), weight)
@@ -108,7 +110,8 @@ def binary_cross_entropy(outputs: jax.Array, targets: jax.Array, weight: jax.Arr
         The loss in nats per output, >= 0.
 
     Raises:
-        ValueError: the shapes do not match, or a target is outside [0, 1].
+        ValueError: the shapes do not match, there is no example, or a target is outside [0, 1].
+        TypeError: outputs or targets are not real numbers, or are masked.
 
     Example:
         >>> import numpy as np
@@ -137,7 +140,8 @@ def mean_squared_error(outputs: jax.Array, targets: jax.Array, weight: jax.Array
         The loss in squared units of the targets, >= 0.
 
     Raises:
-        ValueError: the shapes do not match.
+        ValueError: the shapes do not match, or there is no example.
+        TypeError: outputs or targets are not real numbers, or are masked.
 
     Differs from:
         course notes with a factor 1/2, which halves the gradient.
@@ -166,7 +170,8 @@ def mean_absolute_error(outputs: jax.Array, targets: jax.Array, weight: jax.Arra
         The loss in units of the targets, >= 0.
 
     Raises:
-        ValueError: the shapes do not match.
+        ValueError: the shapes do not match, or there is no example.
+        TypeError: outputs or targets are not real numbers, or are masked.
 
     Example:
         >>> import numpy as np
@@ -271,6 +276,7 @@ def check_classes(outputs_shape: tuple[int, ...], targets: Any) -> None:
 
     Raises:
         ValueError: the shapes do not match, or a label or probability is out of range.
+        TypeError: outputs_shape is no shape, or targets are not real numbers.
 
     Example:
         >>> import jaxmlp
@@ -279,8 +285,11 @@ def check_classes(outputs_shape: tuple[int, ...], targets: Any) -> None:
             ...
         ValueError: labels must be in [0, 3), one per output; got 0 to 3
     """
+    if not isinstance(outputs_shape, tuple) or not all(isinstance(axis, int) for axis in outputs_shape):
+        raise TypeError(f"outputs_shape must be a tuple of integers, got {shown(outputs_shape)}")
+    check_real("targets", targets)
     targets = targets if hasattr(targets, "dtype") else np.asarray(targets)
-    shape, dtype = jnp.shape(targets), jnp.result_type(targets)
+    shape, dtype = np.shape(targets), targets.dtype
     labels = jnp.issubdtype(dtype, jnp.integer) and shape == outputs_shape[:-1]
     if len(outputs_shape) < 1 or outputs_shape[-1] < 2:
         raise ValueError(
@@ -324,6 +333,7 @@ def check_probabilities(targets: Any) -> None:
             ...
         ValueError: binary_cross_entropy takes targets in [0, 1]; got 0 to 1.5
     """
+    check_real("targets", targets)
     if is_concrete(targets) and np.size(targets):
         _check_probabilities("binary_cross_entropy", targets)
 
@@ -342,21 +352,24 @@ def _extremes(targets):
 
 def _aligned(outputs, targets):
     """Return outputs and targets in one shape and dtype; (n,) matches (n, 1), nothing else is broadcast."""
-    outputs, targets = _computable(outputs), jnp.asarray(targets)
+    check_real("targets", targets)
+    outputs = _computable(outputs)
+    targets = targets if isinstance(targets, jax.Array) else np.asarray(targets)
     if outputs.ndim >= 1 and outputs.shape[-1] == 1 and targets.shape == outputs.shape[:-1]:
         targets = targets[..., None]
     if targets.shape != outputs.shape:
         raise ValueError(
             f"outputs {outputs.shape} and targets {targets.shape} differ in shape; give targets shaped like the outputs"
         )
-    return outputs, targets.astype(outputs.dtype)
+    return outputs, floating(targets, outputs.dtype)
 
 
 def _computable(outputs):
     """Return outputs as float32 or wider: a mean over many examples needs more digits than half precision has."""
-    outputs = jnp.asarray(outputs)
-    if not jnp.issubdtype(outputs.dtype, jnp.floating):
-        return outputs.astype(float)
+    check_real("outputs", outputs)
+    outputs = floating(outputs)
+    if not outputs.size:
+        raise ValueError(f"outputs of shape {outputs.shape} have no entry to average over; give at least one example")
     return outputs.astype(at_least_float32(outputs.dtype))
 
 
@@ -366,7 +379,10 @@ def _absolute(x):
 
 
 def _weights(params):
-    weights = [leaf for leaf in jax.tree.leaves(params) if jnp.ndim(leaf) >= 2]
+    leaves = jax.tree.leaves(params)
+    for leaf in leaves:
+        check_real("params", leaf)
+    weights = [leaf for leaf in leaves if jnp.ndim(leaf) >= 2]
     if not weights:
-        raise ValueError("a penalty is over weights, the leaves with two axes or more; params has none")
+        raise ValueError("a penalty is over weights, the leaves with two axes or more; give params that have one")
     return weights

@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxmlp import losses
 from jaxmlp._arrays import at_least_float32, is_concrete
+from jaxmlp._checks import check_real, shown
 
 __docformat__ = "google"
 __all__ = [
@@ -279,7 +280,7 @@ def check_labels(outputs_shape: tuple[int, ...], y: Any) -> None:
             f"accuracy of outputs {outputs_shape} takes labels {outputs_shape[:-1]}, or targets shaped like the "
             f"outputs, got y {shape}"
         )
-    if not is_concrete(y) or not np.size(y):
+    if not is_concrete(y):
         return
     host = np.asarray(y).astype(float)
     if shape == outputs_shape and outputs_shape[-1] > 1:
@@ -329,6 +330,9 @@ def _check_array(name, y):
             f"{name} takes an array as y, got {type(y).__name__}; give weights as a third part of the examples: "
             "(x, y, weight)"
         )
+    check_real("y", y)
+    if not np.size(y):
+        raise ValueError(f"{name} needs at least one example, got y of shape {jnp.shape(y)}")
 
 
 def _share(right, weight):
@@ -341,5 +345,5 @@ def _share(right, weight):
 
 def _checked(apply):
     if not callable(apply):
-        raise TypeError(f"apply must be a function (params, x) -> outputs, got {apply!r}")
+        raise TypeError(f"apply must be a function (params, x) -> outputs, got {shown(apply)}")
     return apply

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp import activations
-from jaxmlp._checks import check_choice, in_range
+from jaxmlp._arrays import floating
+from jaxmlp._checks import check_choice, check_count, check_key, check_real, in_range, shown
 
 __docformat__ = "google"
 __all__ = ["INITIALIZERS", "Layer", "Network", "Params", "mlp"]
@@ -75,7 +76,7 @@ def mlp(
             Biases start at 0.
         dropout: fraction of a layer's inputs dropped in training, in [0, 1): one number for every hidden layer (the
             input of the network is kept), or one number per layer input.
-        dtype: of the parameters; floating point.
+        dtype: of the parameters; float16, bfloat16, float32 or float64.
 
     Returns:
         Network(init, apply). init(key) -> params, a tuple of Layer(w, b).
@@ -101,11 +102,12 @@ def mlp(
     if isinstance(initializer, str):
         check_choice("initializer", initializer, INITIALIZERS)
     elif not callable(initializer):
-        raise TypeError(f"initializer must be a name or a function (key, shape, dtype) -> array, got {initializer!r}")
-    if not jnp.issubdtype(dtype, jnp.floating):
-        raise TypeError(f"dtype must be floating point, got {jnp.dtype(dtype).name}")
+        raise TypeError(
+            f"initializer must be a name or a function (key, shape, dtype) -> array, got {shown(initializer)}"
+        )
+    dtype = _checked_dtype(dtype)
     rates = _checked_rates(dropout, len(sizes) - 1)
-    return Network(_Init(sizes, initializer, jnp.dtype(dtype)), _Apply(sizes, activation, rates))
+    return Network(_Init(sizes, initializer, dtype), _Apply(sizes, activation, rates))
 
 
 INITIALIZERS: dict[str, Callable[[], Initializer]] = {
@@ -131,6 +133,7 @@ class _Init:
     dtype: Any
 
     def __call__(self, key: jax.Array) -> Params:
+        check_key(key)
         draw = INITIALIZERS[self.initializer]() if isinstance(self.initializer, str) else self.initializer
         shapes = list(zip(self.layer_sizes, self.layer_sizes[1:], strict=False))
         keys = jax.random.split(key, len(shapes))
@@ -153,6 +156,8 @@ class _Apply:
         self, params: Params, x: jax.Array, *, key: jax.Array | None = None, with_hidden: bool = False
     ) -> jax.Array | tuple[jax.Array, tuple[jax.Array, ...]]:
         h = self._checked_input(params, x)
+        if key is not None:
+            check_key(key)
         hidden = []
         activate = activations.get(self.activation)
         keys = [None] * len(params) if key is None else jax.random.split(key, len(params))
@@ -169,17 +174,19 @@ class _Apply:
 
     def _checked_input(self, params, x):
         expected = [((m, n), (n,)) for m, n in zip(self.layer_sizes, self.layer_sizes[1:], strict=False)]
+        for leaf in jax.tree.leaves(params):
+            check_real("params", leaf)
         shapes = _shapes(params)
         if shapes != expected:
             raise ValueError(f"params of {self.layer_sizes} must have shapes {expected} of (w, b), got {shapes}")
+        check_real("x", x)
+        x = floating(x, params[0][0].dtype)
         if jnp.ndim(x) < 1 or jnp.shape(x)[-1] != self.layer_sizes[0]:
             raise ValueError(
                 f"x must have shape (..., {self.layer_sizes[0]}), got {jnp.shape(x)}; "
                 "flatten images to one row per example"
             )
-        if jnp.issubdtype(jnp.result_type(x), jnp.complexfloating):
-            raise TypeError(f"x must be real, got {jnp.result_type(x)}; give real and imaginary part as features")
-        return jnp.asarray(x).astype(params[0][0].dtype)
+        return x
 
 
 def _drop(key, h, rate):
@@ -196,17 +203,24 @@ def _shapes(params):
 
 
 def _checked_sizes(layer_sizes):
-    if not isinstance(layer_sizes, Sequence | np.ndarray):
-        raise TypeError(f"layer_sizes must be a sequence such as (784, 128, 10), got {layer_sizes!r}")
+    if isinstance(layer_sizes, str) or not isinstance(layer_sizes, Sequence | np.ndarray) or np.ndim(layer_sizes) == 0:
+        raise TypeError(f"layer_sizes must be a sequence such as (784, 128, 10), got {shown(layer_sizes)}")
     sizes = tuple(layer_sizes)
     if len(sizes) < 2:
         raise ValueError(f"layer_sizes needs at least an input and an output size, got {sizes}")
-    for size in sizes:
-        if isinstance(size, bool) or not hasattr(size, "__index__"):
-            raise TypeError(f"layer_sizes must be integers, got {size!r} in {sizes}")
-        if size < 1:
-            raise ValueError(f"layer_sizes must be at least 1, got {size} in {sizes}")
-    return tuple(int(size) for size in sizes)
+    return tuple(check_count("each of layer_sizes", size) for size in sizes)
+
+
+def _checked_dtype(dtype):
+    try:
+        found = jnp.dtype(dtype)
+    except Exception as error:  # NumPy raises several kinds
+        raise TypeError(f"dtype must be floating point, got {shown(dtype)}") from error
+    # float8 has no room for a mean or an update: its outputs soon are NaN.
+    if dtype is None or not jnp.issubdtype(found, jnp.floating) or jnp.finfo(found).bits < 16:
+        known = "float16, bfloat16, float32 or float64"
+        raise TypeError(f"dtype must be floating point, got {found.name if dtype else dtype}; take {known}")
+    return found
 
 
 def _checked_rates(dropout, layers):

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxmlp import losses
 from jaxmlp._arrays import at_least_float32, none_if_zero
-from jaxmlp._checks import one_number, takes
+from jaxmlp._checks import one_number, shown, takes
 from jaxmlp.metrics import Accuracy, accuracy
 
 __docformat__ = "google"
@@ -118,7 +118,7 @@ def objective(
         0.6931
     """
     if not callable(apply):
-        raise TypeError(f"apply must be a function (params, x, *, key=None) -> outputs, got {apply!r}")
+        raise TypeError(f"apply must be a function (params, x, *, key=None) -> outputs, got {shown(apply)}")
     losses.get(loss)
     for name, strength in (("l1", l1), ("l2", l2)):
         one_number(name, strength, 0)
@@ -189,7 +189,7 @@ def dead_units(apply: Apply) -> DeadUnits:
     """
     if not callable(apply) or not takes(apply, "with_hidden"):
         raise TypeError(
-            f"apply must take with_hidden=True and return (outputs, hidden), as net.apply does; got {apply!r}"
+            f"apply must take with_hidden=True and return (outputs, hidden), as net.apply does; got {shown(apply)}"
         )
     return DeadUnits(apply)
 
@@ -205,12 +205,17 @@ def largest_weights(params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
     Returns:
         (layers,).
 
+    Raises:
+        TypeError: params are not those of an mlp.
+
     Example:
         >>> import jax, jaxmlp
         >>> net = jaxmlp.mlp((2, 4, 2), initializer=jax.nn.initializers.constant(0.5))
         >>> print(jaxmlp.largest_weights(net.init(jax.random.key(0)), None, None))
         [0.5 0.5]
     """
+    if not isinstance(params, Sequence) or not params or not all(hasattr(layer, "w") for layer in params):
+        raise TypeError(f"params must be those of an mlp, a tuple of Layer(w, b), got {shown(params)}")
     return jnp.stack([jnp.max(jnp.abs(layer.w)) for layer in params])
 
 
@@ -232,7 +237,9 @@ def gradient_norms(step: Any) -> jax.Array | dict[str, jax.Array]:
         >>> print(jaxmlp.gradient_norms(step))
         [5.]
     """
-    if not isinstance(step.grads, Sequence):
+    if not isinstance(step, tuple) or not hasattr(step, "grads"):
+        raise TypeError(f"step must be a Step, as fit passes it to step_metrics, got {shown(step)}")
+    if not isinstance(step.grads, Sequence) or not step.grads:
         leaves = jax.tree_util.tree_leaves_with_path(step.grads)
         return {jax.tree_util.keystr(p, simple=True, separator="/"): jnp.linalg.norm(g.ravel()) for p, g in leaves}
     layers = [[jnp.asarray(g, at_least_float32(g.dtype)) for g in jax.tree.leaves(one)] for one in step.grads]

@@ -4,7 +4,14 @@ Each factory returns an optax.GradientTransformation (init, update), which works
 optax.inject_hyperparams and optax.multi_transform, and computes the same function as its namesake in optax. A rule is
 a NamedTuple of state, a factory, and the equation for one array; jaxmlp/_rule.py shows how to write another.
 
-In the equations, g is the gradient and t the step counted from 1. The update is added to the parameters.
+In the equations, g is the gradient and t the step counted from 1. The update is added to the parameters. Where a
+denominator is 0, as with eps 0 and gradients that were always 0, the update is 0. In optax, PyTorch and Keras it is
+NaN.
+
+Finite gradients give finite updates, with three limits. In float32, and in narrower dtypes, which are computed in
+float32, the square of a gradient above 1.8e19 is infinite: adagrad, rmsprop, adam and amsgrad do not move such an entry
+again. The square of a gradient below 1e-19 is 0: then eps alone is the denominator. And a learning rate times a
+gradient above 3.4e38 is infinite. In float64 the three are 1.3e154, 1.5e-154 and 1.8e308.
 
 An optimizer is itself a pytree: its hyperparameters are leaves, so a compiled program takes them as arguments and
 changing the learning rate does not recompile.
@@ -18,8 +25,8 @@ import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 
-from jaxmlp._checks import check_choice, one_number
-from jaxmlp._rule import PyTree, Scalar, Schedule, apply_updates, safe_sqrt, transformation
+from jaxmlp._checks import check_choice, one_number, shown
+from jaxmlp._rule import PyTree, Scalar, Schedule, apply_updates, nonzero, safe_sqrt, transformation
 
 __docformat__ = "google"
 __all__ = [
@@ -257,7 +264,7 @@ def rmsprop(
 
 def _rmsprop_rule(g, t, nu, *, learning_rate, decay, eps):
     nu = decay * nu + (1 - decay) * g**2
-    update = -learning_rate * g / safe_sqrt(nu + eps)
+    update = -learning_rate * g / nonzero(safe_sqrt(nu + eps))
     return update, nu
 
 
@@ -316,7 +323,7 @@ def _adam_rule(g, t, mu, nu, *, learning_rate, b1, b2, eps, eps_root):
     nu = b2 * nu + (1 - b2) * g**2
     mu_hat = mu / (1 - b1**t)
     nu_hat = nu / (1 - b2**t)
-    update = -learning_rate * mu_hat / (safe_sqrt(nu_hat + eps_root) + eps)
+    update = -learning_rate * mu_hat / nonzero(safe_sqrt(nu_hat + eps_root) + eps)
     return update, mu, nu
 
 
@@ -376,7 +383,7 @@ def _amsgrad_rule(g, t, mu, nu, nu_max, *, learning_rate, b1, b2, eps, eps_root)
     nu = b2 * nu + (1 - b2) * g**2
     mu_hat = mu / (1 - b1**t)
     nu_max = jnp.maximum(nu_max, nu / (1 - b2**t))
-    update = -learning_rate * mu_hat / (safe_sqrt(nu_max + eps_root) + eps)
+    update = -learning_rate * mu_hat / nonzero(safe_sqrt(nu_max + eps_root) + eps)
     return update, mu, nu, nu_max
 
 
@@ -445,5 +452,5 @@ def get(optimizer: str | Callable[..., Any]) -> Callable[..., Any]:
     if isinstance(optimizer, str):
         return OPTIMIZERS[check_choice("optimizer", optimizer, OPTIMIZERS)]
     if not callable(optimizer):
-        raise TypeError(f"optimizer must be a name or a factory such as adam, got {optimizer!r}")
+        raise TypeError(f"optimizer must be a name or a factory such as adam, got {shown(optimizer)}")
     return optimizer

@@ -22,6 +22,7 @@ from jaxmlp.comparison.console import Parser, add_data_options, guarded, left_af
 from jaxmlp.comparison.drawing import save
 
 __all__ = [
+    "LARGEST",
     "Comparison",
     "Outcome",
     "add_training_options",
@@ -29,6 +30,7 @@ __all__ = [
     "progress",
     "run",
     "start",
+    "up_to",
     "with_interval",
 ]
 
@@ -76,6 +78,9 @@ class Outcome(NamedTuple):
     movies: Mapping[str, Callable[[], Movie]] = {}
     """File name without suffix -> what makes it."""
 
+
+LARGEST = 2**31 - 1
+"""The largest count: JAX counts in int32."""
 
 Experiment = Callable[[argparse.Namespace, Console], Outcome]
 
@@ -145,7 +150,14 @@ def options(name: str, description: str, *, seeds: int | None = None, data: bool
     parser = Parser(f"python -m experiments.{name}", description)
     add = parser.add_argument
     if seeds is not None:
-        add("--seeds", type=int, default=seeds, least=1, metavar="N", help="number of runs, with the seeds 0 to N - 1")
+        add(
+            "--seeds",
+            type=up_to(LARGEST),
+            default=seeds,
+            least=1,
+            metavar="N",
+            help="number of runs, with the seeds 0 to N - 1",
+        )
     folder = Path("results") / name
     add("--output", type=Path, default=folder, metavar="DIR", help="output folder for record, tables and pictures")
     if data:
@@ -161,6 +173,7 @@ def add_training_options(
     batch_size: int | Sequence[int],
     epochs: int,
     least_epochs: int = 1,
+    examples: int = LARGEST,
 ) -> None:
     """Add --learning-rate, --batch-size and --epochs with their defaults.
 
@@ -171,16 +184,39 @@ def add_training_options(
         batch_size: examples per step; a sequence for a command that trains with several batch sizes.
         epochs: passes over the training set.
         least_epochs: the smallest number of epochs allowed.
+        examples: in the training set, where that is known before it is loaded; the largest batch size allowed.
     """
     add = parser.add_argument
     text = f"learning rate of {rule}, per step"
     add("--learning-rate", type=float, default=learning_rate, above=0, metavar="RATE", help=text)
-    sizes: dict[str, Any] = {"type": int, "default": batch_size, "least": 1, "metavar": "N"}
+    sizes: dict[str, Any] = {"type": up_to(examples), "default": batch_size, "least": 1, "metavar": "N"}
     if isinstance(batch_size, int):
         add("--batch-size", **sizes, help="examples per step")
     else:
         add("--batch-size", **sizes, nargs="+", help="examples per step, one or several sizes; the first is analysed")
-    add("--epochs", type=int, default=epochs, least=least_epochs, metavar="N", help="passes over the training set")
+    add(
+        "--epochs",
+        type=up_to(LARGEST),
+        default=epochs,
+        least=least_epochs,
+        metavar="N",
+        help="passes over the training set",
+    )
+
+
+def up_to(most: int) -> Callable[[str], int]:
+    """Build the type of an option that takes integers of at most `most`, checked before anything is loaded."""
+
+    def whole_number(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"invalid int value: {text!r}") from error
+        if value > most:
+            raise argparse.ArgumentTypeError(f"must be at most {most:,}, got {text[:50]}")
+        return value
+
+    return whole_number
 
 
 def with_interval(values: Any, form: str = ".2f", *, count: bool = True) -> str:

@@ -119,8 +119,22 @@ def _parser():
     )
     add = parser.add_argument
     least = agreement.FALL + 1  # the learning rate falls at that step
-    add("--steps", type=int, default=1000, least=least, metavar="N", help=f"steps of each run, at least {least}")
-    add("--seed", type=int, default=0, least=0, metavar="N", help="seed of the random gradients and learning rates")
+    add(
+        "--steps",
+        type=command.up_to(command.LARGEST),
+        default=1000,
+        least=least,
+        metavar="N",
+        help=f"steps of each run, at least {least}",
+    )
+    add(
+        "--seed",
+        type=command.up_to(command.LARGEST),
+        default=0,
+        least=0,
+        metavar="N",
+        help="seed of the random gradients and learning rates",
+    )
     text = "libraries to compare with; missing ones are reported"
     add("--libraries", nargs="+", default=NAMES, choices=NAMES, metavar="NAME", help=text)
     return parser

@@ -205,5 +205,5 @@ def _parser():
         "learning rate of a grid. Prints the number of steps to the minimum and draws the paths.",
     )
     text = f"most steps to the minimum; {HOLD} more show whether a path stays there"
-    parser.add_argument("--steps", type=int, default=20_000, least=1, metavar="N", help=text)
+    parser.add_argument("--steps", type=command.up_to(command.LARGEST), default=20_000, least=1, metavar="N", help=text)
     return parser

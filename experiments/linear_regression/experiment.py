@@ -245,7 +245,14 @@ def _parser():
         seeds=10,
     )
     add = parser.add_argument
-    add("--steps", type=int, default=50, least=1, metavar="N", help="steps of each descent, on all examples at once")
+    add(
+        "--steps",
+        type=command.up_to(command.LARGEST),
+        default=50,
+        least=1,
+        metavar="N",
+        help="steps of each descent, on all examples at once",
+    )
     text = f"most steps to come within {100 * TARGET:g}%% of the least-squares loss"
-    add("--most-steps", type=int, default=20_000, least=1, metavar="N", help=text)
+    add("--most-steps", type=command.up_to(command.LARGEST), default=20_000, least=1, metavar="N", help=text)
     return parser

@@ -287,7 +287,12 @@ def _parser():
         help=text,
     )
     add(
-        "--epochs", type=int, default=published.EPOCHS, least=1, metavar="N", help="steps of each run, on all four rows"
+        "--epochs",
+        type=command.up_to(command.LARGEST),
+        default=published.EPOCHS,
+        least=1,
+        metavar="N",
+        help="steps of each run, on all four rows",
     )
     add("--steepness", type=float, default=4.0, metavar="S", help="steepness of the steep sigmoid")
     return parser

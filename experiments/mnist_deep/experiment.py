@@ -199,5 +199,5 @@ def _parser():
         seeds=5,
         data=True,
     )
-    command.add_training_options(parser, rule="Adam", learning_rate=0.01, batch_size=1000, epochs=10)
+    command.add_training_options(parser, rule="Adam", learning_rate=0.01, batch_size=1000, epochs=10, examples=60_000)
     return parser

@@ -126,10 +126,11 @@ def _parser():
     add = parser.add_argument
     text = "Kaggle's train.csv, whose first 600 rows train (default: TFDS's table, 600 random rows per seed)"
     add("--csv", type=Path, metavar="FILE", help=text)
-    add("--hidden", type=int, default=15, least=1, metavar="N", help="hidden units")
+    add("--hidden", type=command.up_to(command.LARGEST), default=15, least=1, metavar="N", help="hidden units")
     text = "activation of the hidden units"
     add("--activation", default="relu", choices=ACTIVATIONS, metavar="NAME", help=text)
     text = "runs in Keras, where it is installed, of each network; 0: none"
-    add("--keras", type=int, default=5, least=0, metavar="N", help=text)
-    add("--epochs", type=int, default=1000, least=1, metavar="N", help="passes over the training rows")
+    add("--keras", type=command.up_to(command.LARGEST), default=5, least=0, metavar="N", help=text)
+    text = "passes over the training rows"
+    add("--epochs", type=command.up_to(command.LARGEST), default=1000, least=1, metavar="N", help=text)
     return parser

@@ -7,6 +7,7 @@ from functools import partial
 from jaxmlp._checks import check_choice
 from jaxmlp.data import Dataset
 from jaxmlp.datasets.digits import load_digits
+from jaxmlp.datasets.fetch import check_places
 from jaxmlp.datasets.images import FASHION_MNIST, MNIST, load_images
 from jaxmlp.datasets.synthetic import LOGIC_GATES, logic_gate, noisy_line
 from jaxmlp.datasets.titanic import load_titanic
@@ -41,7 +42,8 @@ def load(name: str, *, data_dir: str | os.PathLike[str] | None = None, mirror: s
         for noisy_line float32.
 
     Raises:
-        ValueError: the name is unknown, or mirror is not an address.
+        ValueError: the name is unknown, data_dir is no path, or mirror is not an address.
+        TypeError: an argument is of the wrong type.
         DatasetUnavailableError: the data set is not on disk and cannot be downloaded, or a file on disk is damaged. The
             message names the file, the reason and what to do. A download without progress ends after 15 s at most, and
             leaves no incomplete file behind.
@@ -54,6 +56,7 @@ def load(name: str, *, data_dir: str | os.PathLike[str] | None = None, mirror: s
         (1437, 64) (360, 64) (8, 8)
     """
     check_choice("data set", name, NAMES)
+    check_places(data_dir, mirror)
     if name in _ON_DISK:
         return _ON_DISK[name](data_dir=data_dir, mirror=mirror)
     return _BUILT_IN[name]()

@@ -1,5 +1,6 @@
 """Download registered files over HTTP, checked against their SHA-256, with a limit on waiting."""
 
+import contextlib
 import hashlib
 import http.client
 import logging
@@ -11,8 +12,9 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from jaxmlp._checks import check_path, shown
 from jaxmlp._files import writing
 from jaxmlp.datasets.errors import ANOTHER_FOLDER, DatasetUnavailableError, unavailable
 
@@ -81,12 +83,24 @@ def is_whole(path: Path, file: RegisteredFile) -> bool:
     return hashlib.sha256(path.read_bytes()).hexdigest() == file.sha256
 
 
-def _base_address(mirror: str) -> str:
-    if urllib.parse.urlsplit(mirror).scheme not in ("http", "https", "file"):
-        raise ValueError(
-            f"mirror must be an http, https or file address such as http://host:8000; got {mirror!r}"
-            f" (from mirror=... or the environment variable {MIRROR_VARIABLE})"
-        )
+def check_places(data_dir: Any, mirror: Any) -> None:
+    """Raise a TypeError or ValueError unless data_dir is None or a path, and mirror None or an address."""
+    if data_dir is not None:
+        check_path("data_dir", data_dir)
+    if mirror is not None:
+        _base_address(mirror)
+
+
+def _base_address(mirror: Any) -> str:
+    source = f"(from mirror=... or the environment variable {MIRROR_VARIABLE})"
+    if not isinstance(mirror, str):
+        raise TypeError(f"mirror must be an address such as http://host:8000; got {shown(mirror)} {source}")
+    scheme = None
+    with contextlib.suppress(ValueError):  # of an address with half a pair of brackets
+        scheme = urllib.parse.urlsplit(mirror).scheme
+    if scheme not in ("http", "https", "file"):
+        expected = "mirror must be an http, https or file address such as http://host:8000"
+        raise ValueError(f"{expected}; got {shown(mirror)} {source}")
     return mirror.rstrip("/")
 
 

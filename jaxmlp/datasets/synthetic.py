@@ -1,8 +1,10 @@
 """Data sets that are computed: the Boolean functions of two inputs, and a noisy line."""
 
+import math
+
 import numpy as np
 
-from jaxmlp._checks import check_choice, in_range
+from jaxmlp._checks import LARGEST_SEED, check_choice, check_count, one_number, shown
 from jaxmlp.data import Dataset, Examples
 
 # The outputs for the inputs (0, 0), (0, 1), (1, 0), (1, 1): all 16 Boolean functions of two inputs.
@@ -43,6 +45,8 @@ def logic_gate(gate: str) -> Dataset:
         >>> print(jaxmlp.datasets.logic_gate("nand").train[1])
         [1 1 1 0]
     """
+    if not isinstance(gate, str):
+        raise TypeError(f"gate must be a name or four outputs such as '0110', got {shown(gate)}")
     names = {outputs: name for name, outputs in LOGIC_GATES.items()}
     name = check_choice("logic gate", names.get(gate, gate), LOGIC_GATES)
     x = np.array([(0, 0), (0, 1), (1, 0), (1, 1)], dtype=np.float32)
@@ -79,7 +83,8 @@ def noisy_line(
         Dataset with x (n, 1) and y (n,), both float32.
 
     Raises:
-        ValueError: n, noise or x_max is out of its range.
+        ValueError: an argument is out of its range, or y would overflow float32.
+        TypeError: seed or n is not an integer, or another argument not a number.
 
     Example:
         >>> import jaxmlp
@@ -87,9 +92,15 @@ def noisy_line(
         >>> print(x.shape, abs(y - (1837.5 * x[:, 0] + 14376.52)).max() < 0.1)
         (5, 1) True
     """
-    in_range("n", n, 1)
-    in_range("noise", noise, 0)
-    in_range("x_max", x_max, 0, open_low=True)
+    n = check_count("n", n)
+    seed = check_count("seed", seed, least=0, most=LARGEST_SEED)
+    for name, value in (("slope", slope), ("intercept", intercept)):
+        one_number(name, value, -math.inf, open_low=True)
+    one_number("noise", noise, 0)
+    one_number("x_max", x_max, 0, open_low=True)
+    largest = abs(slope) * x_max + abs(intercept) + noise
+    if largest > np.finfo(np.float32).max:
+        raise ValueError(f"slope, intercept, noise and x_max give y up to {largest:g}, which float32 cannot hold")
     generator = np.random.default_rng(seed)
 
     def draw() -> Examples:

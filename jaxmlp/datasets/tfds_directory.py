@@ -29,7 +29,11 @@ Examples = Sequence[Mapping[str, Any]]
 
 def root(data_dir: str | os.PathLike[str] | None) -> Path:
     """Return the folder of all data sets: data_dir, else that of TFDS_DATA_DIR, else ~/tensorflow_datasets."""
-    return Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
+    folder = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
+    try:
+        return folder.expanduser()
+    except RuntimeError as error:  # there is no such user, or no home folder
+        raise unavailable(folder, error, ANOTHER_FOLDER) from error
 
 
 def find(folder: Path) -> Path | None:

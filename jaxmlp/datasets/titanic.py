@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmlp._checks import need
+from jaxmlp._checks import check_path, need
 from jaxmlp.data import Dataset, fill_missing, medians
 from jaxmlp.datasets import tfds_directory
 from jaxmlp.datasets.errors import DatasetUnavailableError, unavailable
-from jaxmlp.datasets.fetch import MIRROR_VARIABLE, RegisteredFile, fetch, is_whole
+from jaxmlp.datasets.fetch import MIRROR_VARIABLE, RegisteredFile, check_places, fetch, is_whole
 from jaxmlp.datasets.raw import tfds_order
 
 CLASS_NAMES = ("died", "survived")
@@ -95,8 +95,9 @@ def titanic_table(
     Source:
         Harrell and Cason (2017), titanic3; https://www.openml.org/d/40945
     """
+    check_places(data_dir, mirror)
     if csv is not None:
-        return _from_csv(Path(csv).expanduser(), _KAGGLE)
+        return _from_csv(_expanded(check_path("csv", csv)), _KAGGLE)
     root = tfds_directory.root(data_dir)
     try:
         directory = tfds_directory.find(root / "titanic")
@@ -122,6 +123,13 @@ def load_titanic(*, data_dir: str | os.PathLike[str] | None = None, mirror: str 
     train, test = train_test_split(np.arange(len(y)), test_size=_TEST_FRACTION, stratify=y, random_state=_SPLIT_SEED)
     x = fill_missing(x, medians(x[train]))
     return Dataset("titanic", (x[train], y[train]), (x[test], y[test]), None, CLASS_NAMES)
+
+
+def _expanded(path: Path) -> Path:
+    try:
+        return path.expanduser()
+    except RuntimeError as error:  # there is no such user, or no home folder
+        raise ValueError(f"{path}: {error}; give the path of Kaggle's train.csv") from error
 
 
 def _from_directory(directory: Path) -> TitanicTable:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxmlp import optimizers
-from jaxmlp._rule import AMSGradRawState, PyTree, Scalar, Schedule, safe_sqrt, transformation
+from jaxmlp._rule import AMSGradRawState, PyTree, Scalar, Schedule, nonzero, safe_sqrt, transformation
 from jaxmlp.optimizers import AdamState
 
 __docformat__ = "google"
@@ -239,7 +239,7 @@ def _adam_rule(g, t, mu, nu, *, learning_rate, b1, b2, eps):
     mu = b1 * mu + (1 - b1) * g
     nu = b2 * nu + (1 - b2) * g**2
     alpha = learning_rate * jnp.sqrt(1 - b2**t) / (1 - b1**t)
-    update = -alpha * mu / (safe_sqrt(nu) + eps)
+    update = -alpha * mu / nonzero(safe_sqrt(nu) + eps)
     return update, mu, nu
 
 
@@ -285,5 +285,5 @@ def _amsgrad_rule(g, t, mu, nu, nu_max, *, learning_rate, b1, b2, eps):
     nu = b2 * nu + (1 - b2) * g**2
     nu_max = jnp.maximum(nu_max, nu)
     alpha = learning_rate * jnp.sqrt(1 - b2**t) / (1 - b1**t)
-    update = -alpha * mu / (safe_sqrt(nu_max) + eps)
+    update = -alpha * mu / nonzero(safe_sqrt(nu_max) + eps)
     return update, mu, nu, nu_max

@@ -11,7 +11,7 @@ import optax
 from jax.tree_util import Partial
 
 from jaxmlp import optimizers
-from jaxmlp._rule import AMSGradRawState, PyTree, Scalar, Schedule, apply_rule, safe_sqrt, transformation
+from jaxmlp._rule import AMSGradRawState, PyTree, Scalar, Schedule, apply_rule, nonzero, safe_sqrt, transformation
 from jaxmlp.optimizers import MomentumState
 
 __docformat__ = "google"
@@ -297,5 +297,5 @@ def _amsgrad_rule(g, t, mu, nu, nu_max, *, learning_rate, b1, b2, eps):
     mu = b1 * mu + (1 - b1) * g
     nu = b2 * nu + (1 - b2) * g**2
     nu_max = jnp.maximum(nu_max, nu)
-    update = -learning_rate * mu / (safe_sqrt(nu_max) + eps)
+    update = -learning_rate * mu / nonzero(safe_sqrt(nu_max) + eps)
     return update, mu, nu, nu_max

@@ -10,7 +10,7 @@ import optax
 
 from jaxmlp import optimizers
 from jaxmlp._checks import in_range
-from jaxmlp._rule import AMSGradRawState, Scalar, Schedule, safe_sqrt, transformation
+from jaxmlp._rule import AMSGradRawState, Scalar, Schedule, nonzero, safe_sqrt, transformation
 from jaxmlp.optimizers import AdaGradState, MomentumState, RMSPropState
 
 __docformat__ = "google"
@@ -123,7 +123,7 @@ def adagrad(
     Args:
         learning_rate: per step, >= 0; a number, a traced array, or a schedule (step count from 0 -> number).
         initial_accumulator: start of the accumulator, >= 0.
-        eps: added to the root, >= 0. At 0, a gradient that has been 0 from the start gives NaN, as in PyTorch.
+        eps: added to the root, >= 0. At 0, a gradient that has been 0 from the start gives NaN in PyTorch, and 0 here.
 
     Raises:
         ValueError: a hyperparameter is out of its range.
@@ -147,7 +147,7 @@ def adagrad(
 
 def _adagrad_rule(g, t, accumulator, *, learning_rate, eps):
     accumulator = accumulator + g**2
-    update = -learning_rate * g / (safe_sqrt(accumulator) + eps)
+    update = -learning_rate * g / nonzero(safe_sqrt(accumulator) + eps)
     return update, accumulator
 
 
@@ -185,7 +185,7 @@ def rmsprop(
 
 def _rmsprop_rule(g, t, nu, *, learning_rate, decay, eps):
     nu = decay * nu + (1 - decay) * g**2
-    update = -learning_rate * g / (safe_sqrt(nu) + eps)
+    update = -learning_rate * g / nonzero(safe_sqrt(nu) + eps)
     return update, nu
 
 
@@ -269,5 +269,5 @@ def _amsgrad_rule(g, t, mu, nu, nu_max, *, learning_rate, b1, b2, eps):
     nu_max = jnp.maximum(nu_max, nu)
     mu_hat = mu / (1 - b1**t)
     nu_hat = nu_max / (1 - b2**t)
-    update = -learning_rate * mu_hat / (safe_sqrt(nu_hat) + eps)
+    update = -learning_rate * mu_hat / nonzero(safe_sqrt(nu_hat) + eps)
     return update, mu, nu, nu_max

@@ -8,14 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp._arrays import all_finite, is_concrete
-from jaxmlp._checks import check_count, check_key, takes
+from jaxmlp._checks import check_count, check_key, check_real, shown, takes
 from jaxmlp.training.results import TrainState
 
 
 def functions(name, given, form):
     """Return given, a mapping from names to functions or None, as a dict; raise a TypeError if it is neither."""
     if given is not None and not (isinstance(given, Mapping) and all(map(callable, given.values()))):
-        raise TypeError(f"{name} must be a dict from names to functions {form}, got {given!r}")
+        raise TypeError(f"{name} must be a dict from names to functions {form}, got {shown(given)}")
     return dict(given or {})
 
 
@@ -24,9 +24,10 @@ def check_arguments(task, params, train, key, epochs, batch_size, validation, ke
     loss_fn, optimizer = task.loss_fn, task.optimizer
     if not callable(loss_fn) or not takes(loss_fn, "key"):
         hint = ", which takes no key: add key=None to its arguments" if callable(loss_fn) else ""
-        raise TypeError(f"loss_fn must be a function (params, x, y, *, key=None) -> scalar, got {loss_fn!r}{hint}")
+        raise TypeError(f"loss_fn must be a function (params, x, y, *, key=None) -> scalar, got {shown(loss_fn)}{hint}")
     if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
-        raise TypeError(f"optimizer must have init and update, e.g. jaxmlp.optimizers.adam(1e-3), got {optimizer!r}")
+        example = "jaxmlp.optimizers.adam(1e-3)"
+        raise TypeError(f"optimizer must have init and update, e.g. {example}, got {shown(optimizer)}")
     check_count("epochs", epochs)
     check_count("batch_size", batch_size)
     n = _check_examples("train", train)
@@ -38,12 +39,12 @@ def check_arguments(task, params, train, key, epochs, batch_size, validation, ke
     if task.metrics and validation is None:
         raise ValueError(f"metrics {sorted(task.metrics)} are measured on the validation set; give validation=(x, y)")
     if task.augment is not None and not callable(task.augment):
-        raise TypeError(f"augment must be a function (key, x) -> x, got {task.augment!r}")
+        raise TypeError(f"augment must be a function (key, x) -> x, got {shown(task.augment)}")
     if task.patience is not None:
         check_count("patience", task.patience)
     for name, value in (("keep_best", keep_best), ("shuffle", shuffle)):
         if not isinstance(value, bool):
-            raise TypeError(f"{name} must be True or False, got {value!r}")
+            raise TypeError(f"{name} must be True or False, got {shown(value)}")
     if (keep_best or task.patience is not None) and validation is None:
         raise ValueError("keep_best and patience need the validation loss; give validation=(x, y)")
     if state is None:
@@ -141,8 +142,11 @@ def _check_examples(name, examples):
     if not isinstance(examples, tuple | list) or len(examples) not in (2, 3):
         raise TypeError(f"{name} must be a pair (x, y), or (x, y, weight), got {type(examples).__name__}")
     leaves = jax.tree.leaves(examples)
-    if not all(hasattr(leaf, "shape") for leaf in leaves):
+    if not all(hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in leaves):
         raise TypeError(f"{name} must hold arrays; convert lists and numbers with numpy.asarray")
+    for leaf in leaves:
+        if not jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+            check_real(name, leaf)
     lengths = sorted({jnp.shape(leaf)[0] if jnp.ndim(leaf) else 0 for leaf in leaves})
     if len(lengths) != 1 or lengths[0] == 0:
         shapes = [jnp.shape(leaf) for leaf in leaves]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp._arrays import PyTree, is_concrete
-from jaxmlp._checks import check_choice, check_count, check_keys
+from jaxmlp._checks import check_choice, check_count, check_keys, check_real, shown
 from jaxmlp.training.arguments import check_arguments
 from jaxmlp.training.factories import by_point, inside
 from jaxmlp.training.forms import Augment, EvalParams, Examples, LossFn, Metric, StepMetric
@@ -110,6 +110,12 @@ def sweep(
     if runs_at_once is not None:
         check_count("runs_at_once", runs_at_once)
     check_keys(keys)
+    if not callable(init_fn):
+        raise TypeError(f"init_fn must be a function key -> params, e.g. net.init, got {shown(init_fn)}")
+    if on_run is not None and not callable(on_run):
+        raise TypeError(f"on_run must be a function (runs done, number of runs), got {shown(on_run)}")
+    if not isinstance(history_only, bool):
+        raise TypeError(f"history_only must be True or False, got {shown(history_only)}")
     params = jax.eval_shape(init_fn, keys[0])
     concrete = all(is_concrete(leaf) for leaf in jax.tree.leaves((keys, points, train, validation)))
     if execution == "threads" and not concrete:
@@ -290,20 +296,23 @@ def _cpus():
 
 def _checked_grid(optimizer, grid):
     if not callable(optimizer):
-        raise TypeError(f"optimizer must be a factory such as jaxmlp.optimizers.adam, got {optimizer!r}")
+        raise TypeError(f"optimizer must be a factory such as jaxmlp.optimizers.adam, got {shown(optimizer)}")
     if not isinstance(grid, Mapping) or not grid:
-        raise ValueError(f'grid must name at least one argument, e.g. {{"learning_rate": [0.01, 0.1]}}, got {grid!r}')
+        example = '{"learning_rate": [0.01, 0.1]}'
+        raise ValueError(f"grid must name at least one argument, e.g. {example}, got {shown(grid)}")
     arguments = inspect.signature(optimizer).parameters
     if not any(argument.kind is inspect.Parameter.VAR_KEYWORD for argument in arguments.values()):
         for name in grid:
             check_choice("hyperparameter", name, tuple(arguments))
+    for name, values in grid.items():
+        check_real(f"grid[{name!r}]", values)
     points = {name: values if hasattr(values, "shape") else np.asarray(values) for name, values in grid.items()}
     lengths = {name: jnp.shape(values) for name, values in points.items()}
     if len(set(lengths.values())) != 1 or len(next(iter(lengths.values()))) != 1 or 0 in next(iter(lengths.values())):
         raise ValueError(f"grid needs arrays (points,) of one length, at least 1, got shapes {lengths}")
     for values in points.values():
         if not (jnp.issubdtype(values.dtype, jnp.floating) or jnp.issubdtype(values.dtype, jnp.integer)):
-            raise TypeError(f"grid must hold numbers, got {values!r}")
+            raise TypeError(f"grid must hold numbers, got {shown(values)}")
     if all(is_concrete(values) for values in points.values()):
         for row in zip(*(np.asarray(values) for values in points.values()), strict=True):
             optimizer(**dict(zip(points, row, strict=True)))  # raises where a value is out of its range

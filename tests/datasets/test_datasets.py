@@ -69,7 +69,7 @@ def test_the_noisy_line_lies_in_its_band_and_is_drawn_from_its_seed():
     np.testing.assert_array_equal(datasets.noisy_line(3, n=1000).train[1], y)
     assert not np.array_equal(datasets.noisy_line(4, n=1000).train[1], y)
     assert datasets.load("noisy_line").class_names == ()
-    with pytest.raises(ValueError, match="n must be in"):
+    with pytest.raises(ValueError, match="n must be at least 1"):
         datasets.noisy_line(n=0)
 
 

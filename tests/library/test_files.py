@@ -1,6 +1,7 @@
 """Files are written whole or not at all, through links, with ordinary permissions, by any number of writers."""
 
 import ast
+import contextlib
 import errno
 import os
 import re
@@ -206,11 +207,32 @@ def test_a_file_in_place_of_a_folder_is_named(tmp_path, form):
         put(tmp_path / "file" / "below", "x", form)
 
 
-def test_a_killed_writer_leaves_the_old_file_and_litter_that_is_removed_a_day_later(tmp_path):
+def test_a_killed_writer_leaves_the_old_file_and_litter_that_the_next_writer_removes(tmp_path):
     path = tmp_path / "file.bin"
     path.write_text("old")
+    with half_written(path) as process:
+        (litter,) = set(tmp_path.iterdir()) - {path}
+        _files.write(path, "new")
+        _files.write(tmp_path / "other", "new")
+        assert litter.read_bytes() == b"half"  # its writer is at work
+        os.utime(litter, (0, 0))
+        _files.write(path, "new")
+        assert litter.exists()  # however long it takes
+        process.send_signal(signal.SIGKILL)
+    assert path.read_text() == "new" and litter.exists()
+    strangers = [tmp_path / name for name in (".jaxmlp-notes", "other.part", ".jaxmlp-0123456789abcdeg.bin")]
+    for stranger in strangers:
+        stranger.touch()
+        os.utime(stranger, (0, 0))
+    _files.write(path, "newer")
+    assert not litter.exists() and all(stranger.exists() for stranger in strangers)
+
+
+@contextlib.contextmanager
+def half_written(path):
+    """Yield a process that has written half of a temporary file for path and waits."""
     code = f"""
-import sys, time
+import time
 from jaxmlp import _files
 with _files.writing({str(path)!r}) as stream:
     stream.write(b"half")
@@ -220,19 +242,42 @@ with _files.writing({str(path)!r}) as stream:
 """
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout.readline() == b"ready\n"
-        process.send_signal(signal.SIGKILL)
-    assert path.read_text() == "old"
-    (litter,) = set(tmp_path.iterdir()) - {path}
-    assert litter.read_bytes() == b"half"
-    strangers = [tmp_path / name for name in (".jaxmlp-notes", "other.part", ".jaxmlp-0123456789abcdeg.bin")]
-    for stranger in strangers:
-        stranger.touch()
-        os.utime(stranger, (0, 0))
-    _files.write(path, "new")
-    assert litter.exists()  # its writer may still be at work
-    os.utime(litter, (time.time() - 2 * 86400,) * 2)
-    _files.write(tmp_path / "other", "new")
-    assert not litter.exists() and all(stranger.exists() for stranger in strangers)
+        yield process
+        process.kill()
+
+
+def test_litter_of_which_locks_say_nothing_is_removed_a_day_later(tmp_path, monkeypatch):
+    elsewhere = tmp_path / ".jaxmlp-0123456789abcdef.bin"  # of another machine, on a shared disk
+    elsewhere.touch()
+    _files.write(tmp_path / "file", "x")
+    assert elsewhere.exists()
+    os.utime(elsewhere, (time.time() - 2 * 86400,) * 2)
+    _files.write(tmp_path / "file", "x")
+    assert not elsewhere.exists()
+
+    def unsupported(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(_files.fcntl, "flock", unsupported)
+    with _files.writing(tmp_path / "file") as stream:
+        stream.write(b"y")
+        _files.write(tmp_path / "other", "x")
+        assert len(names(tmp_path)) == 3  # neither file is taken for litter
+    assert (tmp_path / "file").read_text() == "y" and names(tmp_path) == ["file", "other"]
+
+
+def test_a_writer_whose_new_file_was_taken_for_litter_takes_another(tmp_path, monkeypatch):
+    taken, flock = [], _files.fcntl.flock
+
+    def late(descriptor, how):
+        if not taken:
+            taken.extend(tmp_path.iterdir())
+            taken[0].unlink()  # between its creation and its lock
+        flock(descriptor, how)
+
+    monkeypatch.setattr(_files.fcntl, "flock", late)
+    _files.write(tmp_path / "file", "x")
+    assert (tmp_path / "file").read_text() == "x" and names(tmp_path) == ["file"] and taken
 
 
 def test_leftover_folders_are_removed_too(tmp_path):
