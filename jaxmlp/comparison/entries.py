@@ -53,6 +53,11 @@ def describe_problem(
 
     Returns:
         (record, curves), as protocol.execute returns them.
+
+    Example:
+        >>> from jaxmlp.comparison import toy  # PROBLEM is such a record, with made-up numbers
+        >>> sorted(toy.PROBLEM["race"])
+        ['added_looks', 'epochs', 'looks']
     """
     problem, tables = plan.problem, finished.tables
     chance = {"validation": statistics.chance_level(data.validation[1]), "test": statistics.chance_level(data.test[1])}
@@ -103,6 +108,12 @@ def read_finished(entry: Mapping[str, Any], curves: Mapping[str, np.ndarray]) ->
     Args:
         entry: of the problem, in the record.
         curves: "candidate/phase/column" -> array.
+
+    Example:
+        >>> from jaxmlp.comparison import toy
+        >>> finished = read_finished(toy.PROBLEM, toy.CURVES)
+        >>> finished.choices["sgd"], sorted(finished.tables["sgd"])
+        ([Choice(point={'learning_rate': 0.1}, at_edge=False)], ['race'])
     """
     tables: dict[str, dict[str, Arrays]] = {name: {} for name in entry["candidates"]}
     for path, values in curves.items():
@@ -122,7 +133,21 @@ def read_finished(entry: Mapping[str, Any], curves: Mapping[str, np.ndarray]) ->
 
 
 def scores_of(table: Arrays) -> Iterator[tuple[float, int, Score]]:
-    """Yield learning rate, seed and score of each run of a tuning phase; a run with a non-finite loss scores worst."""
+    """Yield learning rate, seed and score of each run of a tuning phase; a run with a non-finite loss scores worst.
+
+    Args:
+        table: of the runs.
+
+    Yields:
+        (learning rate, seed, score).
+
+    Example:
+        >>> names = ("train_loss", "validation_loss", "validation_accuracy")
+        >>> curves = {name: np.array([[0.5, 0.25]]) for name in names}
+        >>> runs = {"learning_rate": np.array([0.1]), "seed": np.array([0]), "first_nonfinite_step": np.array([-1])}
+        >>> list(scores_of(curves | runs))
+        [(0.1, 0, Score(accuracy=0.25, loss=0.25))]
+    """
     ends = zip(table["validation_accuracy"][:, -1], table["validation_loss"][:, -1], _broken(table), strict=True)
     for rate, seed, (accuracy, loss, broken) in zip(table["learning_rate"], table["seed"], ends, strict=True):
         yield float(rate), int(seed), Score(0.0, np.inf) if broken else Score(float(accuracy), float(loss))

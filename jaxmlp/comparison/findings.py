@@ -10,7 +10,7 @@ from jaxmlp.comparison.verdicts import BETTER, EQUAL, UNDECIDED, WORSE, Pair
 from jaxmlp.comparison.wording import count, display, join, number
 
 __docformat__ = "google"
-__all__ = ["answer", "coverage", "edges", "failures", "inclusion", "oriented", "power_sentence"]
+__all__ = ["answer", "coverage", "edges", "failures", "inclusion", "oriented", "power_sentence", "units"]
 
 # A rule with one more hyperparameter includes the rule without it; tuned as well, it should not lose to it.
 _CONTAINS = (("momentum", "sgd"), ("nesterov", "sgd"))
@@ -102,7 +102,16 @@ def power_sentence(problem: Mapping[str, Any]) -> str:
 
 
 def units(problem: Mapping[str, Any]) -> int:
-    """Return how many independent runs, or splits, the intervals rest on: the smallest number over the candidates."""
+    """Return how many independent runs, or splits, the intervals rest on: the smallest number over the candidates.
+
+    Args:
+        problem: the record's entry of the problem.
+
+    Example:
+        >>> from jaxmlp.comparison import toy
+        >>> units(toy.PROBLEM)
+        3
+    """
     if problem["splits"] > 1:
         return int(problem["splits"])
     return min((len(entry["race"]["seeds"]) for entry in problem["candidates"].values()), default=0)

@@ -13,7 +13,19 @@ __all__ = ["parser", "plan_of", "problem_table"]
 
 
 def plan_of(name: str, options: argparse.Namespace) -> Plan:
-    """Build the plan of one problem from the options."""
+    """Build the plan of one problem from the options.
+
+    Args:
+        name: of the problem.
+        options: as the parser returns them.
+
+    Raises:
+        ValueError: as plans.make_plan.
+
+    Example:
+        >>> plan_of("digits", parser().parse(["--seeds", "20"])).seeds
+        20
+    """
     return plans.make_plan(
         problems.get(name),
         options.optimizers,
@@ -31,7 +43,12 @@ def plan_of(name: str, options: argparse.Namespace) -> Plan:
 
 
 def problem_table() -> Table:
-    """Build the table of all problems, with their settings and sources."""
+    """Build the table of all problems, with their settings and sources.
+
+    Example:
+        >>> problem_table().row_count == len(problems.PROBLEMS)
+        True
+    """
     table = Table("network", "batch", "epochs", "targets", "source", title="Problems")
     table.columns.insert(0, Column("problem", no_wrap=True))
     for problem in problems.PROBLEMS.values():
@@ -43,7 +60,12 @@ def problem_table() -> Table:
 
 
 def parser() -> console.Parser:
-    """Build the parser of the command line."""
+    """Build the parser of the command line.
+
+    Example:
+        >>> parser().parse(["--optimizers", "sgd", "adam"]).optimizers
+        ['sgd', 'adam']
+    """
     found = console.Parser(
         "python -m experiments.optimizers",
         "Compare optimizers: tune each learning rate on a validation part, freeze it, train again with fresh seeds, "

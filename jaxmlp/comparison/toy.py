@@ -107,7 +107,7 @@ PROBLEM: dict[str, Any] = {
     "margin": _MARGIN,
     "chance": {"validation": 0.143, "test": _CHANCE},
     "tuning": {"coarse": {"seeds": [0], "epochs": 1}, "full": {"seeds": _TUNING_SEEDS, "epochs": _EPOCHS}},
-    "race": {"epochs": _EPOCHS, "looks": [{"seeds": len(_SEEDS), "error": 1 - _CONFIDENCE}]},
+    "race": {"epochs": _EPOCHS, "looks": [{"seeds": len(_SEEDS), "error": 1 - _CONFIDENCE}], "added_looks": 0},
     "splits": 1,
     "candidates": {name: _candidate(name, right) for name, right in _RIGHT.items()},
     "pairs": [pair._asdict() | {"look": 0} for pair in verdicts.all_pairs(_RUNS, margin=_MARGIN)],
