@@ -1,6 +1,6 @@
 """jaxmlp's MLPClassifier and MLPRegressor beside scikit-learn's: are they as good, and how much faster?
 
-Takes 15 min. Run: python -m experiments.estimators --help
+Takes 25 min. Run: python -m experiments.estimators --help
 """
 
 import time
@@ -121,6 +121,7 @@ def _speed(options, console):
         found[name] = {"first": first, **{library: np.array(values) for library, values in times.items()}}
         console.print(f"  {name}: first {first:.2f} s, " + _ratio(found[name]), highlight=False)
 
+    x: Any
     for n in SIZES if "small" in options.parts else ():
         x, y = sklearn.datasets.make_classification(n, 20, n_informative=8, n_classes=3, random_state=0)
         x = x.astype(np.float32)
@@ -188,7 +189,7 @@ def _parser():
     add = parser.add_argument
     parts = ("quality", "small", "search", "mnist")
     add("--parts", nargs="+", choices=parts, default=list(parts), metavar="PART", help=f"some of {', '.join(parts)}")
-    add("--epochs", type=int, default=2, least=1, metavar="N", help="passes over MNIST per fit")
+    add("--epochs", type=int, default=5, least=1, metavar="N", help="passes over MNIST per fit")
     add("--turns", type=int, default=3, least=1, metavar="N", help="turns of MNIST")
     return parser
 
