@@ -1,6 +1,6 @@
-"""jaxmlp's MLPClassifier and MLPRegressor beside scikit-learn's: are they as good, and how much faster?
+"""MLPClassifier and MLPRegressor beside scikit-learn's: are they as good, and how much faster?
 
-Takes 15 min. Run: python -m experiments.estimators --help
+Takes 25 min. Run: python -m experiments.estimators --help
 """
 
 import time
@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import matplotlib.pyplot as plt
 import numpy as np
 import sklearn.datasets
 from rich.table import Table
@@ -16,7 +17,7 @@ from sklearn import neural_network
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV, KFold, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from threadpoolctl import threadpool_limits
 
 import jaxmlp
@@ -32,6 +33,18 @@ MNIST = {
     'MNIST 784-250-100-10, "adam"': {"hidden_layer_sizes": (250, 100), "solver": "adam"},
 }
 
+LIBRARIES = {"jaxmlp": estimators, "scikit-learn": neural_network}
+_SGD = {"solver": "sgd", "learning_rate_init": 0.2}
+STRATEGIES: dict[str, dict[str, Any]] = {
+    "constant": {**_SGD, "momentum": 0.0},
+    "constant, momentum": {**_SGD, "momentum": 0.9, "nesterovs_momentum": False},
+    "constant, Nesterov": {**_SGD, "momentum": 0.9},
+    "invscaling": {**_SGD, "learning_rate": "invscaling", "momentum": 0.0},
+    "invscaling, momentum": {**_SGD, "learning_rate": "invscaling", "momentum": 0.9, "nesterovs_momentum": False},
+    "invscaling, Nesterov": {**_SGD, "learning_rate": "invscaling", "momentum": 0.9},
+    "adam": {"solver": "adam", "learning_rate_init": 0.01},
+}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
@@ -39,13 +52,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _experiment(options, console):
-    results, tables = {}, []
+    results, tables, pictures = {}, [], {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         if "quality" in options.parts:
             results["quality"] = _quality(options.seeds, console)
             tables.append(_quality_table(results["quality"]))
-        if set(options.parts) - {"quality"}:
+        if "gallery" in options.parts:
+            curves, regions = _training_curves(), _regions()
+            results["gallery"] = {"training_curves": curves}
+            pictures["training_curves"] = lambda: _draw_curves(curves)
+            pictures["alpha"] = lambda: _draw_regions(regions)
+        if set(options.parts) - {"quality", "gallery"}:
             results["speed"] = _speed(options, console)
             tables.append(_speed_table(results["speed"]))
     notes = [
@@ -53,7 +71,7 @@ def _experiment(options, console):
         "Seconds: median over the turns. scikit-learn ran with one BLAS thread and with as many as there are CPUs, in "
         "turns with jaxmlp; the faster one counts. The first fit includes compiling, with an empty cache.",
     ]
-    return Outcome({"options": vars(options), **results}, notes=notes, tables=tables)
+    return Outcome({"options": vars(options), **results}, notes=notes, pictures=pictures, tables=tables)
 
 
 def _problems() -> dict[str, tuple[Any, Any, bool]]:
@@ -81,7 +99,7 @@ def _quality(seeds, console):
         scores: dict[str, list[float]] = {"jaxmlp": [], "scikit-learn": []}
         for seed in range(seeds):
             folds = (StratifiedKFold if classes else KFold)(FOLDS, shuffle=True, random_state=seed)
-            for library, module in (("jaxmlp", estimators), ("scikit-learn", neural_network)):
+            for library, module in LIBRARIES.items():
                 model = (module.MLPClassifier if classes else module.MLPRegressor)(random_state=seed)
                 with threadpool_limits(1):
                     scores[library].append(
@@ -121,6 +139,7 @@ def _speed(options, console):
         found[name] = {"first": first, **{library: np.array(values) for library, values in times.items()}}
         console.print(f"  {name}: first {first:.2f} s, " + _ratio(found[name]), highlight=False)
 
+    x: Any
     for n in SIZES if "small" in options.parts else ():
         x, y = sklearn.datasets.make_classification(n, 20, n_informative=8, n_classes=3, random_state=0)
         x = x.astype(np.float32)
@@ -147,6 +166,67 @@ def _searches(measure):
     for name, n_jobs in (("digits, 48 points, 5 folds", None), ("the same, n_jobs=2", 2)):
         theirs = GridSearchCV(neural_network.MLPClassifier(**settings), GRID, cv=FOLDS, n_jobs=n_jobs)
         measure(name, lambda: ours.fit(x, y), lambda m=theirs: m.fit(x, y), 1)
+
+
+def _training_curves():
+    """Return the loss curves of scikit-learn's gallery example "Compare stochastic learning strategies"."""
+    load = sklearn.datasets
+    problems: dict[str, Any] = {
+        "iris": load.load_iris(return_X_y=True),
+        "digits": load.load_digits(return_X_y=True),
+        "circles": load.make_circles(noise=0.2, factor=0.5, random_state=1),
+        "moons": load.make_moons(noise=0.3, random_state=0),
+    }
+    found = {}
+    for name, (x, y) in problems.items():
+        x = MinMaxScaler().fit_transform(x)
+        for strategy, settings in STRATEGIES.items():
+            for library, module in LIBRARIES.items():
+                model = module.MLPClassifier(random_state=0, max_iter=15 if name == "digits" else 400, **settings)
+                found[name, strategy, library] = np.array(model.fit(x, y).loss_curve_)
+    return {" / ".join(key): curve for key, curve in found.items()}
+
+
+def _draw_curves(curves):
+    names = list(dict.fromkeys(key.split(" / ")[0] for key in curves))
+    figure, axes = plt.subplots(2, len(names), figsize=(14, 6), sharex="col", sharey="col", layout="constrained")
+    for row, library in zip(axes, LIBRARIES, strict=True):
+        for axis, name in zip(row, names, strict=True):
+            for strategy in STRATEGIES:
+                axis.plot(curves[f"{name} / {strategy} / {library}"], label=strategy)
+            axis.set(title=f"{name}, {library}", xlabel="epoch", ylabel="training loss")
+    axes[0, 0].legend(fontsize=6)
+    return figure
+
+
+def _regions():
+    """Return the probabilities over the plane of scikit-learn's gallery example "Varying regularization"."""
+    load, found = sklearn.datasets, {}
+    problems: dict[str, Any] = {
+        "moons": load.make_moons(noise=0.3, random_state=0),
+        "circles": load.make_circles(noise=0.2, factor=0.5, random_state=1),
+    }
+    line = np.linspace(-2.5, 2.5, 80)
+    plane = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)
+    for name, (x, y) in problems.items():
+        x = StandardScaler().fit_transform(x)
+        for alpha in (0.1, 1.0, 10.0):
+            for library, module in LIBRARIES.items():
+                settings = {"hidden_layer_sizes": (10, 10), "solver": "lbfgs", "max_iter": 2000, "random_state": 1}
+                model = module.MLPClassifier(alpha=alpha, **settings).fit(x, y)
+                found[name, alpha, library] = model.predict_proba(plane)[:, 1].reshape(80, 80), x, y
+    return found
+
+
+def _draw_regions(regions):
+    figure, axes = plt.subplots(len(LIBRARIES), 6, figsize=(14, 5), layout="constrained")
+    for (name, alpha, library), (surface, x, y) in regions.items():
+        column = 3 * (name == "circles") + (0.1, 1.0, 10.0).index(alpha)
+        axis = axes[list(LIBRARIES).index(library), column]
+        axis.imshow(surface, origin="lower", extent=(-2.5, 2.5, -2.5, 2.5), cmap="RdBu", vmin=0, vmax=1)
+        axis.scatter(*x.T, c=y, cmap="RdBu", s=8, edgecolors="black", linewidths=0.3)
+        axis.set(title=f"{library}, alpha {alpha:g}", xlim=(-2.5, 2.5), ylim=(-2.5, 2.5), xticks=[], yticks=[])
+    return figure
 
 
 def _seconds(call):
@@ -186,9 +266,9 @@ def _parser():
         data=True,
     )
     add = parser.add_argument
-    parts = ("quality", "small", "search", "mnist")
+    parts = ("quality", "gallery", "small", "search", "mnist")
     add("--parts", nargs="+", choices=parts, default=list(parts), metavar="PART", help=f"some of {', '.join(parts)}")
-    add("--epochs", type=int, default=2, least=1, metavar="N", help="passes over MNIST per fit")
+    add("--epochs", type=int, default=5, least=1, metavar="N", help="passes over MNIST per fit")
     add("--turns", type=int, default=3, least=1, metavar="N", help="turns of MNIST")
     return parser
 

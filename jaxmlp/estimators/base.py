@@ -211,7 +211,8 @@ def has_partial_fit(estimator: Any) -> bool:
 def _checked_weights(sample_weight, x):
     if isinstance(sample_weight, Real):
         return np.full(x.shape[0], sample_weight, x.dtype)
-    weights = check_array(sample_weight, ensure_2d=False, dtype=[np.float64, np.float32], input_name="sample_weight")
+    dtypes: Any = [np.float64, np.float32]
+    weights = check_array(sample_weight, ensure_2d=False, dtype=dtypes, input_name="sample_weight")
     if weights.shape != (x.shape[0],):
         raise ValueError(f"sample_weight must have shape {(x.shape[0],)}, one number per example, got {weights.shape}")
     if not weights.any():

@@ -157,7 +157,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         found = self._outputs(X)
         if self.out_activation_ == "softmax":
             return self.classes_[found.argmax(axis=1)]
-        return self._label_binarizer.inverse_transform(found.ravel() if self.n_outputs_ == 1 else found)
+        return np.asarray(self._label_binarizer.inverse_transform(found.ravel() if self.n_outputs_ == 1 else found))
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the probability of each class, (n, classes), in the order of classes_.
@@ -203,7 +203,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
 
     def _validated(self, x, y, incremental, reset):
-        x, y = validate_data(
+        validated: Any = validate_data(
             self,
             x,
             y,
@@ -212,6 +212,7 @@ class MLPClassifier(ClassifierMixin, Perceptron):
             dtype=(np.float64, np.float32),
             reset=reset,
         )
+        x, y = validated
         check_classification_targets(y)
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)

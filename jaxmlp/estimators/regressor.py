@@ -174,7 +174,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
         return self.loss
 
     def _validated(self, x, y, incremental, reset):
-        x, y = validate_data(
+        validated: Any = validate_data(
             self,
             x,
             y,
@@ -184,6 +184,7 @@ class MLPRegressor(RegressorMixin, Perceptron):
             dtype=(np.float64, np.float32),
             reset=reset,
         )
+        x, y = validated
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         if self.loss == "poisson" and np.min(y) < 0:

@@ -19,7 +19,7 @@ __all__ = ["Memory", "Outcome", "Rows", "computing", "descend", "layers", "train
 class Rows(NamedTuple):
     """Which examples train and which validate."""
 
-    train: np.ndarray
+    train: Any
     batch: int
     shuffle: bool
     scored: Scored | None
@@ -62,11 +62,10 @@ def computing(dtype: np.dtype, device: Any):
         yield
 
 
-def layers(coefs, intercepts, dtype):
+def layers(coefs: list[Any], intercepts: list[Any], dtype: Any) -> tuple[jaxmlp.Layer, ...]:
     """Return parameters as jaxmlp holds them."""
-    return tuple(
-        jaxmlp.Layer(np.asarray(w, dtype), np.asarray(b, dtype)) for w, b in zip(coefs, intercepts, strict=True)
-    )
+    cast: Any = np.asarray
+    return tuple(jaxmlp.Layer(cast(w, dtype), cast(b, dtype)) for w, b in zip(coefs, intercepts, strict=True))
 
 
 def train(

@@ -111,7 +111,7 @@ def _noise(key, x):
 
 
 def _falling(count):
-    return 0.01 / (1.0 + count)
+    return 0.01 / (1.0 + jax.numpy.float32(count))
 
 
 def test_a_schedule_that_ends_at_zero_ends_training():
