@@ -446,33 +446,38 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # JAX warns of every fork, and has not been started here
-    generator, rows = random.Random(options.seed), {}
+    generator, total = random.Random(options.seed), Counter()
+    print(f"{'writer':16} {'fault':44} {'moment':12} {'faults':>6}  outcome", flush=True)
 
+    @contextlib.contextmanager
     def row(writer, fault, moment):
-        return rows.setdefault((writer, fault, moment), Counter())
+        """Yield a counter of outcomes, and print it as soon as it is full."""
+        counts = Counter()
+        yield counts
+        text = ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
+        print(f"{writer:16} {fault:44} {moment:12} {counts.total():6}  {text}", flush=True)
+        total.update(counts)
 
     for name in options.writers:
         writer = WRITERS[name]
         for fault in (*_SIGNALS, *_ERRORS, _SECOND):
-            at_every_point(writer, fault, row(name, fault, "every point"))
+            with row(name, fault, "every point") as counts:
+                at_every_point(writer, fault, counts)
         for fault in _SIGNALS:
-            each = options.kills // (len(options.writers) * len(_SIGNALS))
-            at_random(writer, fault, each, row(name, fault, "random"), generator)
+            with row(name, fault, "random") as counts:
+                each = options.kills // (len(options.writers) * len(_SIGNALS))
+                at_random(writer, fault, each, counts, generator)
         for processes in (2, 3, 8):
-            side_by_side(writer, processes, row(name, f"{processes} processes", "at once"))
+            with row(name, f"{processes} processes", "at once") as counts:
+                side_by_side(writer, processes, counts)
         if name != "record":  # JSON has no checksum
-            damaged(writer, options.damage, row(name, "cut and flipped", "random bytes"), generator)
-    if options.commands:
-        for name, (words, resume) in COMMANDS.items():
-            command(words, resume, min(options.kills, 10), row(name, "kill, resume", "random"), generator)
-    wrong = 0
-    print(f"{'writer':16} {'fault':44} {'moment':12} {'faults':>6}  outcome")
-    for (name, fault, moment), counts in rows.items():
-        bad = sum(count for outcome, count in counts.items() if outcome.startswith("WRONG"))
-        wrong += bad
-        text = ", ".join(f"{outcome} {count}" for outcome, count in sorted(counts.items()))
-        print(f"{name:16} {fault:44} {moment:12} {counts.total():6}  {text}")
-    print(f"{sum(counts.total() for counts in rows.values()):,} outcomes, {wrong} lost or wrong")
+            with row(name, "cut and flipped", "random bytes") as counts:
+                damaged(writer, options.damage, counts, generator)
+    for name, (words, resume) in COMMANDS.items() if options.commands else ():
+        with row(name, "kill, resume", "random") as counts:
+            command(words, resume, min(options.kills, 10), counts, generator)
+    wrong = sum(count for outcome, count in total.items() if outcome.startswith("WRONG"))
+    print(f"{total.total():,} outcomes, {wrong} lost or wrong")
     return 1 if wrong else 0
 
 
