@@ -12,11 +12,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from jaxmlp._arrays import PyTree
-from jaxmlp._checks import takes
 from jaxmlp.training.partition import partition
+from jaxmlp.training.updates import update
 
 
 class Factory:
@@ -125,11 +124,7 @@ def _traced(build, point, params):
 
     def step(point, params, grads, opt_state):
         optimizer = build(**point)
-        extra_args = {}
-        if isinstance(optimizer, optax.GradientTransformationExtraArgs):
-            known = {"value": _energy(params), "grad": grads, "value_fn": _energy, "grad_fn": jax.grad(_energy)}
-            extra_args = {name: value for name, value in known.items() if takes(optimizer.update, name)}
-        return optimizer.init(params), optimizer.update(grads, opt_state, params, **extra_args)
+        return optimizer.init(params), update(optimizer, _energy, _energy(params), grads, opt_state, params)
 
     numbers = {name: jax.ShapeDtypeStruct((), jnp.result_type(float)) for name in point}
     opt_state = jax.eval_shape(lambda point, params: build(**point).init(params), numbers, params)
@@ -138,7 +133,7 @@ def _traced(build, point, params):
     return Factory(build, (text, build if "callback" in text else None))
 
 
-def _energy(params, grad_fn=None):
+def _energy(params):
     """Return sum p^2 / 2, a loss for optimizers that ask for one."""
     dtype = jnp.result_type(float)
     return sum((jnp.sum(jnp.square(p.astype(dtype))) for p in jax.tree.leaves(params)), jnp.zeros((), dtype)) / 2

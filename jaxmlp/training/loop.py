@@ -131,7 +131,8 @@ def fit(
         optimizer: a rule of jaxmlp.optimizers or any optax.GradientTransformation. A closure, such as the result of
             optax.chain, is recognised by identity: keep it to train again without recompiling. An optimizer with extra
             arguments (optax.lbfgs, a line search, dialects.textbook.nesterov) is given value and grad, the loss and its
-            gradient at params, and value_fn and grad_fn, the same as functions of the parameters on the same batch.
+            gradient at params, and value_fn (also as obj_fn) and grad_fn, the same as functions of the parameters on
+            the same batch.
         train: (x, y), arrays or pytrees of arrays, all with the same first axis n; or (x, y, weight) with weights of
             at least 0, (n,), which loss_fn is given as a fourth argument.
         key: a jax.random key for the order of examples, dropout and augmentation.

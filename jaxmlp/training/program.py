@@ -5,15 +5,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from jaxmlp._checks import takes
 from jaxmlp.optimizers import apply_updates
 from jaxmlp.training.arguments import functions
 from jaxmlp.training.forms import Augment, EvalParams, LossFn, Metric, StepMetric
 from jaxmlp.training.partition import combine, partition
 from jaxmlp.training.results import Best, FitResult, History, Step, TrainState
 from jaxmlp.training.shards import own, scan, vary_like
+from jaxmlp.training.updates import initial, update
 
 
 class Task(NamedTuple):
@@ -85,7 +84,7 @@ def _started(task, start, validation, keep_best):
     if not isinstance(start, TrainState):
         params, key = start
         zero = jnp.zeros((), jnp.int32)
-        state = TrainState(params, task.optimizer.init(params), key, zero, steps=zero)
+        state = TrainState(params, initial(task.optimizer, params), key, zero, steps=zero)
     if not keep_best:
         return state._replace(best=None)
     if state.best is None:
@@ -145,10 +144,7 @@ def _epoch(task, state, train, batch_size, shuffle):
 
         params = own(params, functools.partial(step_loss, params))
         loss, grads = jax.value_and_grad(step_loss)(params)
-        extra_args = {}
-        if isinstance(task.optimizer, optax.GradientTransformationExtraArgs):
-            extra_args = _extra_args(task.optimizer.update, step_loss, loss, grads)
-        updates, opt_state = task.optimizer.update(grads, opt_state, params, **extra_args)
+        updates, opt_state = update(task.optimizer, step_loss, loss, grads, opt_state, params)
         taken = Step(loss, params, grads, updates, opt_state, state.steps + index, x, y)
         measured = {name: metric(taken) for name, metric in task.step_metrics.items()}
         totals = [jnp.sum(w.astype(_sum_dtype(loss.dtype))) for w in weight]
@@ -172,21 +168,6 @@ def _epoch(task, state, train, batch_size, shuffle):
     taken = steps + (remainder > 0)
     state = state._replace(params=params, opt_state=opt_state, epoch=state.epoch + 1, steps=state.steps + taken)
     return state, step_losses, train_loss, measured
-
-
-def _extra_args(update, loss_fn, loss, grads):
-    """Return the extra arguments that update takes.
-
-    A line search needs the loss at other parameters, on the same batch with the same dropout; a look-ahead needs the
-    gradient there.
-    """
-
-    # optax's line searches pass all arguments but their own to value_fn, and refuse one that it does not take.
-    def value_fn(params, grad_fn=None):
-        return loss_fn(params)
-
-    known = {"value": loss, "grad": grads, "value_fn": value_fn, "grad_fn": jax.grad(value_fn)}
-    return {name: value for name, value in known.items() if takes(update, name)}
 
 
 def _first_nonfinite(losses):

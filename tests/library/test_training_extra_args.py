@@ -43,7 +43,7 @@ def as_extra_args(optimizer):
     """The same rule, said to take extra arguments: fit must give them, and the rule must not change for it."""
 
     def update(grads, state, params, **extra_args):
-        assert set(extra_args) == {"value", "grad", "value_fn", "grad_fn"}
+        assert set(extra_args) == {"value", "grad", "value_fn", "grad_fn", "obj_fn"}
         return optimizer.update(grads, state, params)
 
     return optax.GradientTransformationExtraArgs(optimizer.init, update)
@@ -231,3 +231,30 @@ def test_textbook_nesterov_runs_inside_shard_map():
         alone = run(keys[i : i + 1])
         # float32: the two programs may add up in other orders, for 4 steps.
         jax.tree.map(lambda a, b, i=i: np.testing.assert_allclose(a[i], b[0], rtol=1e-5, atol=1e-6), sharded, alone)
+
+
+@pytest.mark.slow
+def test_an_estimate_of_the_curvature_is_given_the_loss():
+    with jax.numpy_dtype_promotion("standard"):
+        rule = optax.contrib.sophia(1e-2)
+        result = jaxmlp.fit(loss_fn, start(), rule, data(), key=jax.random.key(0), epochs=3, batch_size=12)
+    assert result.history.train_loss[-1] < result.history.train_loss[0]
+
+
+@pytest.mark.filterwarnings("ignore:.seed. is deprecated:DeprecationWarning")
+def test_rules_that_fit_cannot_serve_are_answered_with_a_way_out():
+    def fit(loss_fn, params, optimizer):
+        with jax.numpy_dtype_promotion("standard"):
+            return jaxmlp.fit(loss_fn, params, optimizer, data(), key=jax.random.key(0), epochs=1, batch_size=24)
+
+    with pytest.raises(TypeError, match=r"needs the gradient of each example.*jax\.vmap"):
+        fit(loss_fn, start(), optax.contrib.dpsgd(0.1, 1.0, 1.0, 0))
+    rule = optax.lookahead(optax.sgd(0.1), 5, 0.5)
+    with pytest.raises(TypeError, match=r"LookaheadParams\.init_synced\(params\) with a loss of params\.fast"):
+        fit(loss_fn, start(), rule)
+    # And that way does lead out.
+    synced = optax.LookaheadParams.init_synced(start())
+    way_out = optax.GradientTransformation(rule.init, lambda g, state, params: rule.update(g.fast, state, params))
+    fast = fit(lambda params, x, y, *, key=None: loss_fn(params.fast, x, y), synced, way_out).params.fast
+    expected = fit(without_noise, start(), optax.sgd(0.1)).params  # the first step of both
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), fast, expected)
