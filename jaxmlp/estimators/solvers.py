@@ -132,7 +132,16 @@ def train(
     return Outcome(coefs, intercepts, losses, scores, validation_losses, left, bool(stopped), done)
 
 
-def descend(plan, numbers, start, examples, *, iterations, calls, verbose=False) -> Outcome:
+def descend(
+    plan: Plan,
+    numbers: dict[str, Any],
+    start: tuple[list[np.ndarray], list[np.ndarray]],
+    examples: Examples,
+    *,
+    iterations: int,
+    calls: int,
+    verbose: bool = False,
+) -> Outcome:
     """Run L-BFGS until converged, for at most so many iterations and evaluations of the loss."""
     limit, loss = 0, np.inf
     # optax's own code mixes dtypes of scalars.
