@@ -29,6 +29,7 @@ __all__ = [
     "MeanSquaredError",
     "accuracy",
     "binary_accuracy",
+    "check_labels",
     "exact_match",
     "mean_squared_error",
     "r2",

@@ -133,8 +133,8 @@ def fit(
             arguments (optax.lbfgs, a line search, dialects.textbook.nesterov) is given value and grad, the loss and its
             gradient at params, and value_fn (also as obj_fn) and grad_fn, the same as functions of the parameters on
             the same batch.
-        train: (x, y), arrays or pytrees of arrays, all with the same first axis n; or (x, y, weight) with weights (n,)
-            >= 0, which loss_fn is given as a fourth argument.
+        train: (x, y), arrays or pytrees of arrays, all with the same first axis n; or (x, y, weight), whose
+            weights (n,), none negative, loss_fn is given as a fourth argument.
         key: a jax.random key for the order of examples, dropout and augmentation.
         epochs: number of passes over the training set in this call, >= 1.
         batch_size: examples per step, in [1, n]. If it does not divide n, the last step of each epoch is on the mean of
