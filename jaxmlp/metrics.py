@@ -344,7 +344,7 @@ def _share(right, weight):
     return jnp.sum(right).astype(jnp.float32) / jax.lax.optimization_barrier(jnp.float32(right.size))
 
 
-def _checked(apply):
+def _checked(apply: Apply) -> Apply:
     if not callable(apply):
         raise TypeError(f"apply must be a function (params, x) -> outputs, got {shown(apply)}")
     return apply

@@ -239,7 +239,7 @@ def test_penalties_add_up_weights_and_never_biases():
 def test_a_penalty_takes_any_pytree_that_has_weights(penalty):
     weights = np.full((2, 3), -2.0, "f")
     assert penalty({"w": weights, "b": np.ones(3, "f")}) == penalty([weights])
-    with pytest.raises(ValueError, match="params has none"):
+    with pytest.raises(ValueError, match="two axes or more; give params that have one"):
         penalty((np.ones(3, "f"),))
 
 

@@ -315,7 +315,7 @@ def test_a_number_out_of_its_range_is_named_with_the_range_and_what_was_received
 def test_a_setting_that_is_no_real_number_is_refused_and_only_the_learning_rate_takes_a_schedule(name):
     for argument in SETTINGS[name]:
         for bad in ("0.1", None, True, 1j):
-            with pytest.raises(TypeError, match=f"{argument} must be a real number"):
+            with pytest.raises(TypeError, match=f"{argument} must be (a real number|real, got complex)"):
                 make(name, **{argument: bad})
         if argument != "learning_rate":
             with pytest.raises(TypeError, match=f"{argument} must be a number.*only the learning rate"):
@@ -325,7 +325,7 @@ def test_a_setting_that_is_no_real_number_is_refused_and_only_the_learning_rate_
 @each_rule
 def test_parameters_that_are_not_real_floating_point_are_refused_by_name(name):
     for leaf in (jnp.ones(2, jnp.int32), jnp.ones(2, jnp.complex64), np.ones(2, bool)):
-        with pytest.raises(TypeError, match=rf"params\['steps'\] must be real floating point.*{leaf.dtype}"):
+        with pytest.raises(TypeError, match=rf"params\['steps'\] must be real(, got| floating point).*{leaf.dtype}"):
             make(name).init({"w": jnp.ones(2), "steps": leaf})
 
 
