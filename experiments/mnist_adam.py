@@ -230,7 +230,7 @@ def _differences(measured):
         pair = next(pair for pair in pairs if {pair.a, pair.b} == {PUBLISHED, name})
         sign = 1 if pair.a == name else -1
         low, high = sorted((sign * pair.low, sign * pair.high))
-        said.append(f"{text} {sign * pair.difference:+.2f} ({low:+.2f} to {high:+.2f})")
+        said.append(f"{text} {sign * pair.difference + 0.0:+.2f} ({low:+.2f} to {high:+.2f})")
     yield (
         f"Change of the test accuracy in points: {', '.join(said)}. In brackets: Welch's intervals over the seeds, "
         "95 % for all pairs together."

@@ -196,7 +196,8 @@ def weighted_mean(values: jax.Array, weight: jax.Array | None = None) -> jax.Arr
         Scalar.
 
     Raises:
-        ValueError: the shapes do not match.
+        ValueError: the shapes do not match, or a weight is negative.
+        TypeError: values or weights are not real numbers.
 
     Example:
         >>> import numpy as np
@@ -204,12 +205,18 @@ def weighted_mean(values: jax.Array, weight: jax.Array | None = None) -> jax.Arr
         >>> print(jaxmlp.losses.weighted_mean(np.array([1.0, 5.0]), np.array([3.0, 1.0])))
         2.0
     """
+    check_real("values", values)
+    values = jnp.asarray(values)
+    if not values.ndim or not values.size:
+        raise ValueError(f"values must be (n, ...), of at least one example; got shape {values.shape}")
     if weight is None:
         return jnp.mean(values)
-    values = jnp.asarray(values)
+    check_real("weight", weight)
+    if jnp.shape(weight) != values.shape[:1]:
+        raise ValueError(f"weight must be one number per example, {values.shape[:1]}; got shape {jnp.shape(weight)}")
+    if is_concrete(weight) and not np.all(np.asarray(weight, float) >= 0):
+        raise ValueError(f"weight must be at least 0, got {shown(weight)}")
     weight = jnp.asarray(weight, values.dtype)
-    if weight.shape != values.shape[:1]:
-        raise ValueError(f"weights must be one number per example, {values.shape[:1]}; got shape {weight.shape}")
     by_example = jnp.mean(values.reshape(values.shape[0], -1), axis=1)
     total = jnp.sum(weight)
     return jnp.sum(weight * by_example) / jnp.where(total == 0, 1, total)

@@ -267,13 +267,15 @@ def check_labels(outputs_shape: tuple[int, ...], y: Any) -> None:
 
     Raises:
         ValueError: the shapes do not match, or the targets are numbers or several answers each.
-        TypeError: y is not an array.
+        TypeError: outputs_shape is no shape, or y is not an array of real numbers.
 
     Example:
         >>> import numpy as np
         >>> from jaxmlp.metrics import check_labels
         >>> check_labels((2, 3), np.array([0, 2]))
     """
+    if not isinstance(outputs_shape, tuple) or not all(isinstance(axis, int) for axis in outputs_shape):
+        raise TypeError(f"outputs_shape must be a tuple of integers, got {shown(outputs_shape)}")
     _check_array("accuracy", y)
     shape = jnp.shape(y)
     if shape not in (outputs_shape, outputs_shape[:-1]):

@@ -119,11 +119,12 @@ def test_training_stops_where_scikit_learn_stops(name, data, parameters):
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_partial_fit_and_warm_start_continue_as_scikit_learn_does(solver):
     settings = {"solver": solver, "hidden_layer_sizes": (8,), "random_state": 1, "dtype": "float64"}
-    ours, theirs = pair("MLPClassifier", **settings, max_iter=3, warm_start=True)
+    ours, theirs = pair("MLPClassifier", **settings, max_iter=3)
     for model in (ours, theirs):
         for part in (slice(0, 60), slice(60, 61), slice(61, 150)):
             model.partial_fit(CLASSES[0][part], CLASSES[1][part], classes=np.unique(CLASSES[1]))
-        model.fit(*CLASSES).fit(*CLASSES)
+        # With warm_start from the beginning, scikit-learn refuses a part in which a class is missing.
+        model.set_params(warm_start=True).fit(*CLASSES).fit(*CLASSES)
     assert (ours.n_iter_, ours.t_, len(ours.loss_curve_)) == (3, theirs.t_, 9)
     np.testing.assert_allclose(ours.loss_curve_, theirs.loss_curve_, rtol=1e-10)
 

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxmlp
-from jaxmlp import activations, augment, data, datasets, dialects, losses, optimizers
+from jaxmlp import activations, augment, data, datasets, dialects, losses, metrics, optimizers, schedules
 
 ROOT = Path(jaxmlp.__file__).parent
 NOT_YET = {
@@ -28,6 +28,8 @@ EXEMPT = {
     **dict.fromkeys(("Network", "Objective", "Step", "TrainState"), ONLY_RETURNED),
     **dict.fromkeys(("AMSGradRawState", "AMSGradState", "AdaGradState", "AdamState", "MomentumState"), ONLY_RETURNED),
     **dict.fromkeys(("MomentumAverageState", "MomentumRateInsideState", "RMSPropState", "SGDState"), ONLY_RETURNED),
+    **dict.fromkeys(("R2", "BinaryAccuracy", "ExactMatch", "MeanSquaredError", "Curve"), ONLY_RETURNED),
+    "Schedule": "a protocol, for annotations",
     "DatasetUnavailableError": "an exception",
 }
 
@@ -93,6 +95,17 @@ def calls(folder: Path) -> dict[str, Call]:
         "jaxmlp.objective()": Call(LOSS, {**triple, "key": None}, names=("targets", "labels", "outputs")),
         "jaxmlp.accuracy": Call(jaxmlp.accuracy, {"apply": NET.apply}),
         "jaxmlp.accuracy()": Call(jaxmlp.accuracy(NET.apply), triple, names=("labels",)),
+        "jaxmlp.losses.weighted_mean": Call(losses.weighted_mean, {"values": X[:, 0], "weight": np.ones(3, "f")}),
+        "jaxmlp.metrics.check_labels": Call(
+            metrics.check_labels, {"outputs_shape": (3, 3), "y": LABELS}, names=("labels", "outputs", "accuracy")
+        ),
+        "jaxmlp.schedules.get": Call(schedules.get, {"schedule": "cosine"}),
+        "jaxmlp.schedules.constant": Call(schedules.constant, {"peak": 0.1}, _rate),
+        "jaxmlp.schedules.cosine": Call(schedules.cosine, {"peak": 0.1, "steps": 5, "end": 0.0}, _rate),
+        "jaxmlp.schedules.linear": Call(schedules.linear, {"peak": 0.1, "steps": 5, "end": 0.0}, _rate),
+        "jaxmlp.schedules.warmup_cosine": Call(
+            schedules.warmup_cosine, {"peak": 0.1, "warmup_steps": 2, "steps": 5, "start": 0.0, "end": 0.0}, _rate
+        ),
         "jaxmlp.dead_units": Call(jaxmlp.dead_units, {"apply": NET.apply}),
         "jaxmlp.dead_units()": Call(jaxmlp.dead_units(NET.apply), triple, keep=("y",)),
         "jaxmlp.largest_weights": Call(jaxmlp.largest_weights, triple, keep=("x", "y")),
@@ -166,6 +179,10 @@ def calls(folder: Path) -> dict[str, Call]:
     }
     for name, function in activations.ACTIVATIONS.items():
         found[f"jaxmlp.activations.{name}"] = Call(function, {"x": X})
+    for name in ("binary_accuracy", "exact_match", "mean_squared_error", "r2"):
+        metric, answers = getattr(jaxmlp, name), (np.abs(OUTPUTS) > 1).astype(np.float32)
+        found[f"jaxmlp.{name}"] = Call(metric, {"apply": NET.apply})
+        found[f"jaxmlp.{name}()"] = Call(metric(NET.apply), {**triple, "y": answers}, names=("targets",))
     for name in ("binary_cross_entropy", "mean_squared_error", "mean_absolute_error"):
         found[f"jaxmlp.losses.{name}"] = Call(losses.LOSSES[name], targets)
     for module in (optimizers, dialects.torch, dialects.keras, dialects.sklearn, dialects.textbook):
@@ -195,6 +212,10 @@ def public_callables() -> dict[str, Any]:
 def _start(net):
     params = net.init(KEY)
     return net.apply(params, jnp.ones((1, params[0].w.shape[0]), jnp.float32), key=KEY)
+
+
+def _rate(schedule):
+    return schedule(jnp.int32(3))
 
 
 def _step(optimizer):

@@ -27,7 +27,7 @@ def public_modules() -> list[ModuleType]:
     for info in pkgutil.iter_modules(jaxmlp.comparison.__path__, "jaxmlp.comparison."):
         importlib.import_module(info.name)
     waiting = [value for name, value in vars(jaxmlp.comparison).items() if not name.startswith("_")]
-    waiting, found = [jaxmlp, jaxmlp.comparison, *waiting], set()
+    waiting, found = [jaxmlp, jaxmlp.comparison, jaxmlp.estimators, *waiting], set()
     while waiting:
         module = waiting.pop()
         if inspect.ismodule(module) and module.__name__.startswith("jaxmlp") and module not in found:
