@@ -207,10 +207,12 @@ def weighted_mean(values: jax.Array, weight: jax.Array | None = None) -> jax.Arr
     """
     check_real("values", values)
     values = jnp.asarray(values)
-    if not values.ndim or not values.size:
-        raise ValueError(f"values must be (n, ...), of at least one example; got shape {values.shape}")
+    if not values.size:
+        raise ValueError(f"values must be of at least one example, got shape {values.shape}")
     if weight is None:
         return jnp.mean(values)
+    if not values.ndim:
+        raise ValueError("values must be (n, ...) where there are weights, got a scalar")
     check_real("weight", weight)
     if jnp.shape(weight) != values.shape[:1]:
         raise ValueError(f"weight must be one number per example, {values.shape[:1]}; got shape {jnp.shape(weight)}")
