@@ -150,7 +150,7 @@ def _check_kind(name, value, expected):
     if isinstance(value, np.ma.MaskedArray):
         hint = "fill it first, by x.filled(value), or by x.filled(numpy.nan) and jaxmlp.data.fill_missing"
         raise TypeError(f"{name} is a masked array, whose mask would be lost; {hint}")
-    dtype = getattr(value, "dtype", None)
+    dtype: Any = getattr(value, "dtype", None)
     if not isinstance(value, np.ndarray | np.generic | jax.Array):
         try:
             dtype = jnp.result_type(value) if hasattr(value, "__jax_array__") else np.asarray(value).dtype
@@ -198,7 +198,7 @@ def _has_keys(value, *, axes):
         return False
     if jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return value.ndim == axes
-    words = _WORDS.get(jax.config.jax_default_prng_impl, value.shape[-1:])
+    words = _WORDS.get(jax.config.jax_default_prng_impl, value.shape[-1:])  # pyright: ignore[reportAttributeAccessIssue]
     return value.dtype == jnp.uint32 and value.dtype.isnative and value.ndim == axes + 1 and value.shape[-1:] == words
 
 

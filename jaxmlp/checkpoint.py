@@ -261,7 +261,7 @@ def _leaves(outline):
     if not isinstance(parts, list) or (labels is not None and len(labels) != len(parts)):
         raise ValueError("labels and parts differ in number")
     if form == "dict":
-        if not all(isinstance(label, str | int) for label in labels):
+        if labels is None or not all(isinstance(label, str | int) for label in labels):
             raise ValueError("a key of a dict is neither str nor int")
         if len(set(labels)) != len(labels):
             raise ValueError("a dict has a key twice")

@@ -237,10 +237,11 @@ def gradient_norms(step: Any) -> jax.Array | dict[str, jax.Array]:
         >>> print(jaxmlp.gradient_norms(step))
         [5.]
     """
-    if not isinstance(step, tuple) or not hasattr(step, "grads"):
+    grads = getattr(step, "grads", None)
+    if grads is None:
         raise TypeError(f"step must be a Step, as fit passes it to step_metrics, got {shown(step)}")
-    if not isinstance(step.grads, Sequence) or not step.grads:
-        leaves = jax.tree_util.tree_leaves_with_path(step.grads)
+    if not isinstance(grads, Sequence) or not grads:
+        leaves = jax.tree_util.tree_leaves_with_path(grads)
         return {jax.tree_util.keystr(p, simple=True, separator="/"): jnp.linalg.norm(g.ravel()) for p, g in leaves}
-    layers = [[jnp.asarray(g, at_least_float32(g.dtype)) for g in jax.tree.leaves(one)] for one in step.grads]
+    layers = [[jnp.asarray(g, at_least_float32(g.dtype)) for g in jax.tree.leaves(one)] for one in grads]
     return jnp.stack([jnp.sqrt(sum(jnp.sum(g**2) for g in layer)) for layer in layers])

@@ -57,7 +57,7 @@ def surface(surfaces: Mapping[str, Any], steps: int) -> Figure:
     rows = -(-count // _COLUMNS)
     figure = Figure(figsize=(6.8, 0.6 + 2.1 * rows * len(surfaces)), layout="constrained")
     FigureCanvasAgg(figure)
-    blocks = np.atleast_1d(figure.subfigures(len(surfaces), 1))
+    blocks = figure.subfigures(len(surfaces), 1, squeeze=False).flatten()
     for block, (inputs, (found, paths, rates)) in zip(blocks, surfaces.items(), strict=True):
         axes = block.subplots(rows, _COLUMNS, sharex=True, sharey=True, squeeze=False).flatten()
         points = np.concatenate([np.zeros((1, 2)), found.optimum[None], *paths.values()]) / 1000

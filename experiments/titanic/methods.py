@@ -93,7 +93,7 @@ def trained(
             epochs=epochs,
             batch_size=setting.batch_size,
             validation=part.test,
-            on_run=lambda done, total: on_run(),
+            on_run=_counted(on_run),
         )
         params, history = jax.tree.map(lambda a: np.asarray(a)[0], (result.params, result.history))
         logits = np.asarray(_logits(network.apply, params, part.test[0]))
@@ -148,7 +148,7 @@ def tuned_rates(
             epochs=epochs,
             batch_size=SETTINGS["sgd"].batch_size,
             validation=ready.test,
-            on_run=lambda done, total: on_run(),
+            on_run=_counted(on_run),
         )
         loss = np.asarray(result.history.validation_loss)[..., -max(1, epochs // 50) :].mean(axis=(1, 2))
         chosen.append(float(RATES[np.argmin(np.where(np.isfinite(loss), loss, np.inf))]))
@@ -209,3 +209,12 @@ def _roc(scores, labels):
         "lowest": rates.min(axis=0),
         "highest": rates.max(axis=0),
     }
+
+
+def _counted(on_run):
+    """A callback of sweep that calls on_run once for each run."""
+
+    def ended(done, total):
+        on_run()
+
+    return ended

@@ -170,6 +170,7 @@ def _torch_activation(name, x, dtype):
     given = torch.tensor(np.asarray(x, np.float64)).to(getattr(torch, str(dtype))).requires_grad_()
     y = functions[name](given)
     y.sum().backward()
+    assert given.grad is not None
     return {"PyTorch": tuple(each.detach().double().numpy() for each in (y, given.grad))}
 
 

@@ -146,4 +146,4 @@ _LATEX: dict[str, str] = {
 
 
 def _latex(text):
-    return "".join(_LATEX.get(character, character) for character in text)
+    return text.translate(str.maketrans(_LATEX))

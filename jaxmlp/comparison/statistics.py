@@ -141,7 +141,7 @@ def expected_best_band(
     check_count("draws", draws)
     in_range("confidence", confidence, 0, 1, open_low=True)
     sample = np.random.default_rng(seed).choice(np.asarray(scores, float), (draws, len(scores)))
-    curves = np.sort(sample, axis=1) @ _weights_of_best(len(scores)).T
+    curves = np.sort(sample, axis=1) @ np.transpose(_weights_of_best(len(scores)))
     low, high = np.quantile(curves, [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     return low, high
 
