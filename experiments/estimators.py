@@ -1,4 +1,4 @@
-"""MLPClassifier and MLPRegressor beside scikit-learn's: are they as good, and how much faster?
+"""MLPClassifier and MLPRegressor beside scikit-learn's: as good, and how much faster?
 
 Takes 25 min. Run: python -m experiments.estimators --help
 """

@@ -1,6 +1,6 @@
 """Which optimizer, at which learning rate, is better, and is the difference real?
 
-Starts jaxmlp.comparison. Takes 2.5 min. Run: python -m experiments.optimizers --help
+Starts jaxmlp.comparison. Takes 5 min. Run: python -m experiments.optimizers --help
 """
 
 from experiments.common.command import start

@@ -152,7 +152,7 @@ def _value_and_slope(function, x):
 
 
 def _torch_activation(name, x, dtype):
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     functions = {
         "relu": torch.relu,
