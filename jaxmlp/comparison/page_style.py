@@ -61,7 +61,7 @@ th[aria-sort=descending] button::after { content: "\\2193"; color: var(--own); }
   line-height: 1.25; min-width: 6.2rem; }
 .matrix td { background: var(--faint); border-radius: .5rem; }
 .matrix td b { display: block; font-weight: 600; }
-.matrix td small { display: block; color: var(--soft); white-space: normal; }
+.matrix td small { display: block; color: var(--soft); white-space: normal; max-width: 5rem; margin: 0 auto; }
 .matrix td.better { background: var(--better); } .matrix td.worse { background: var(--worse); }
 .matrix td.equal { background: var(--equal); } .matrix td.self { background: none; color: var(--soft); }
 .matrix th:first-child { border: 0; vertical-align: middle; }
