@@ -52,7 +52,7 @@ NUMBERS = [
         Fraction(1, 3),
     ),
     *(np.float32(2.9), np.int8(-3), np.uint64(2**63), np.bool_(True), np.float16(0.5), np.longdouble(0.1)),
-    *(np.datetime64("2020-01-01"), np.timedelta64(3), np.str_("0.1"), np.bytes_(b"1"), np.void(b"ab")),
+    *(np.datetime64("2020-01-01"), np.timedelta64(3, "D"), np.str_("0.1"), np.bytes_(b"1"), np.void(b"ab")),
 ]
 ARRAYS = [
     np.array(2.9),
