@@ -154,8 +154,8 @@ def test_the_command_writes_record_and_pictures(rough, tmp_path, monkeypatch, ca
     table = (tmp_path / "table.md").read_text()
     assert "| condition number, raw x | - |" in table
     assert "| slope, 30 steps with x and rate inferred from this pair (no test) | - |" in table
-    movie = Image.open(tmp_path / "descent.gif")
-    assert (movie.format, movie.n_frames) == ("GIF", 31)  # pyright: ignore[reportAttributeAccessIssue]
+    with Image.open(tmp_path / "descent.gif") as movie:
+        assert (movie.format, movie.n_frames) == ("GIF", 31)  # pyright: ignore[reportAttributeAccessIssue]
     assert "standard errors, the largest of 4" in capsys.readouterr().out
 
 
