@@ -72,7 +72,7 @@ def test_the_squared_error_is_finite_up_to_the_root_of_the_largest_number(dtype)
         value, gradient = jax.value_and_grad(LOSSES["mean_squared_error"])(
             jnp.asarray([[each]]), jnp.zeros((1, 1), dtype)
         )
-        assert np.isfinite(float(value)) == (float(each) ** 2 <= float(jnp.finfo(wide).max))
+        assert np.isfinite(float(value)) == (float(each) * float(each) <= float(jnp.finfo(wide).max))
         assert np.isfinite(float(gradient[0, 0])) == (2 * abs(float(each)) <= float(jnp.finfo(dtype).max))
 
 
