@@ -1,5 +1,6 @@
 """What MLPClassifier and MLPRegressor share."""
 
+import abc
 import os
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +26,7 @@ from jaxmlp.training.settings import applied, thread_settings
 __all__ = ["Perceptron", "has_partial_fit"]
 
 
-class Perceptron(BaseEstimator):
+class Perceptron(BaseEstimator, abc.ABC):
     """The network, its training and its attributes; the two estimators say what targets and outputs mean."""
 
     def __init__(self, parameters: dict[str, Any]) -> None:
@@ -194,11 +195,13 @@ class Perceptron(BaseEstimator):
         z = forward.outputs(x, self.coefs_, self.intercepts_, activation_of(self))
         return forward.probabilities(self.out_activation_, z)
 
+    @abc.abstractmethod
     def _validated(self, x: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
-        raise NotImplementedError
+        """Return x and y checked, y as an array of targets (n, outputs); incremental for partial_fit."""
 
+    @abc.abstractmethod
     def _loss_name(self) -> str:
-        raise NotImplementedError
+        """Return the loss: "softmax", "logistic", "squared_error" or "poisson"."""
 
 
 def has_partial_fit(estimator: Any) -> bool:

@@ -26,54 +26,15 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
     Args:
         loss: "squared_error", half the squared error; or "poisson", the Poisson deviance of exp(output).
-        hidden_layer_sizes: units of each hidden layer; () has none.
-        activation: of the hidden layers: "identity", "logistic", "tanh", "relu", any other name in
-            jaxmlp.activations.ACTIVATIONS, or a function array -> array.
-        solver: "sgd" (with momentum), "adam" and "lbfgs" mean what they mean in scikit-learn. "momentum", "nesterov",
-            "adagrad", "rmsprop" and "amsgrad" are the rules of jaxmlp.optimizers. An optax.GradientTransformation is
-            used as it is, with its own learning rate.
-        alpha: strength of the penalty alpha / 2 * sum w^2, divided by the examples in the batch, >= 0.
-        batch_size: examples per step; "auto" is min(200, n).
-        learning_rate: of solver="sgd": "constant"; "invscaling", learning_rate_init / (examples seen + 1)^power_t;
-            "adaptive", divided by 5 where training would have stopped, until it is 1e-6.
-        learning_rate_init: learning rate at the start, > 0.
-        power_t: exponent of "invscaling", >= 0.
-        max_iter: most epochs, or most iterations of "lbfgs".
-        shuffle: whether each epoch has an order of its own.
-        random_state: an integer, a numpy.random.RandomState, or None. The random numbers are those that scikit-learn
-            draws: equal random_state gives equal weights, batches and validation sets.
-        tol: least improvement of the training loss, or of what early_stopping watches; for "lbfgs", the largest entry
-            of the gradient at the end.
-        verbose: whether to print a line per epoch.
-        warm_start: whether fit continues from the last weights.
-        momentum: of "sgd", "momentum" and "nesterov".
-        nesterovs_momentum: whether the momentum of "sgd" is Nesterov's.
-        early_stopping: True holds out a part of the examples, stops when its score no longer improves, and keeps the
-            weights of the best epoch; "loss" does so by its loss.
-        validation_fraction: the part held out.
-        beta_1: of "adam" and "amsgrad".
-        beta_2: of "adam" and "amsgrad".
-        epsilon: of "adam" and "amsgrad".
-        n_iter_no_change: training stops after more epochs than this in a row without an improvement by tol.
-        max_fun: most evaluations of the loss by "lbfgs".
-        dropout: fraction of a layer's inputs dropped in training, as jaxmlp.mlp takes it.
-        schedule: of the learning rate over max_iter epochs: "cosine" or "linear", which end at 0, or a function
-            (step count) -> learning rate.
-        augment: (key, x) -> x, applied to each batch, e.g. jaxmlp.augment.distort(...).
-        l1: strength of the penalty l1 * sum |w|, divided as alpha is, >= 0.
-        initializer: of the weights, as jaxmlp.mlp takes it; None is scikit-learn's, biases included.
-        n_restarts: number of runs from different weights; the best is kept, by what early_stopping watches or, without
-            it, by the training loss.
-        device: "cpu", "gpu", "gpu:1", ..., or a jax.Device; None is JAX's default.
-        dtype: to train in, "float32" or "float64"; None is float64 for "lbfgs" and float32 for all others. Weights are
-            returned in the dtype of X.
+        hidden_layer_sizes: this and all others as for MLPClassifier.
 
     Example:
+        >>> import warnings
         >>> from sklearn.datasets import load_diabetes
         >>> from jaxmlp.estimators import MLPRegressor
         >>> x, y = load_diabetes(return_X_y=True)
         >>> model = MLPRegressor(hidden_layer_sizes=(20,), solver="lbfgs", max_iter=50, random_state=0)
-        >>> with __import__("warnings").catch_warnings(action="ignore"):
+        >>> with warnings.catch_warnings(action="ignore"):  # 50 iterations do not converge
         ...     print(model.fit(x, y).score(x, y) > 0.4)
         True
 

@@ -97,6 +97,7 @@ def test_a_kill_while_the_plan_is_written_blocks_nothing(tmp_path):
     folder.mkdir()
     (folder / ".jaxmlp-0123456789abcdef.json").write_text("{")
     RunStore(folder, {}, resume=False).close()
+    assert (folder / "plan.json").read_text() == "{}\n"
 
 
 def test_a_kill_while_finished_runs_are_deleted_blocks_nothing(store, tmp_path, monkeypatch):
