@@ -5,13 +5,11 @@ optax.inject_hyperparams and optax.multi_transform, and computes the same functi
 a NamedTuple of state, a factory, and the equation for one array; jaxmlp/_rule.py shows how to write another.
 
 In the equations, g is the gradient and t the step counted from 1. The update is added to the parameters. Where a
-denominator is 0, as with eps 0 and gradients that were always 0, the update is 0. In optax, PyTorch and Keras it is
-NaN.
+denominator is 0 (eps 0 and gradients that were always 0) the update is 0; in optax, PyTorch and Keras it is NaN.
 
-Finite gradients give finite updates, with three limits. In float32, and in narrower dtypes, which are computed in
-float32, the square of a gradient above 1.8e19 is infinite: adagrad, rmsprop, adam and amsgrad do not move such an entry
-again. The square of a gradient below 1e-19 is 0: then eps alone is the denominator. And a learning rate times a
-gradient above 3.4e38 is infinite. In float64 the three are 1.3e154, 1.5e-154 and 1.8e308.
+Limits of float32, in which narrower dtypes are computed: a gradient above 1.8e19 has an infinite square, so adagrad,
+rmsprop, adam and amsgrad never move its entry again; one below 1e-19 has the square 0, so eps alone is the denominator;
+learning_rate * g overflows above 3.4e38. In float64 these are 1.3e154, 1.5e-154 and 1.8e308.
 
 An optimizer is itself a pytree: its hyperparameters are leaves, so a compiled program takes them as arguments and
 changing the learning rate does not recompile.
