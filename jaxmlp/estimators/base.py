@@ -139,7 +139,8 @@ class Perceptron(BaseEstimator, abc.ABC):
         self.n_iter_, self.t_, self.n_layers_ = 0, 0, layers
         self.out_activation_ = {"squared_error": "identity", "poisson": "exp"}.get(self._loss_name(), self._loss_name())
         for name in ("_optimizer_state", "_best", "loss_"):
-            self.__dict__.pop(name, None)
+            if name in vars(self):
+                delattr(self, name)
         if self.solver != "lbfgs":
             self.loss_curve_ = []
             self._no_improvement_count = 0
