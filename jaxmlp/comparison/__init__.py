@@ -8,8 +8,8 @@ Reached by importing its modules, never by import jaxmlp; it needs the extra `co
 - Files: store (finished runs of an interrupted experiment), entries (what is written of a problem), record
   (results.json and where its numbers came from), tidy (runs.csv).
 - Reports, made from the record alone: summary (numbers), findings, durations and wording (sentences), tables, report
-  (terminal, Markdown, LaTeX), page with page_style and small_print (HTML), dots and panels on svg (its pictures),
-  figures (pictures as files); drawing is the style of all figures, toy a made-up record for examples.
+  (terminal, Markdown, LaTeX), page (HTML with its pictures), figures (pictures as files); drawing is the style of all
+  figures, toy a made-up record for examples.
 - Command line: command (python -m experiments.optimizers) and its options; console, the frame of every command.
 """
 
@@ -20,7 +20,6 @@ need("comparison", "matplotlib", "rich", "scipy", "threadpoolctl")
 from jaxmlp.comparison import (  # noqa: E402 - the extra is checked first
     command,
     console,
-    dots,
     drawing,
     durations,
     entries,
@@ -29,8 +28,6 @@ from jaxmlp.comparison import (  # noqa: E402 - the extra is checked first
     measures,
     options,
     page,
-    page_style,
-    panels,
     plans,
     problems,
     protocol,
@@ -38,13 +35,11 @@ from jaxmlp.comparison import (  # noqa: E402 - the extra is checked first
     record,
     report,
     schedule,
-    small_print,
     speed,
     statistics,
     store,
     study,
     summary,
-    svg,
     tables,
     tidy,
     timing,
@@ -58,7 +53,6 @@ __docformat__ = "google"
 __all__ = [
     "command",
     "console",
-    "dots",
     "drawing",
     "durations",
     "entries",
@@ -67,8 +61,6 @@ __all__ = [
     "measures",
     "options",
     "page",
-    "page_style",
-    "panels",
     "plans",
     "problems",
     "protocol",
@@ -76,13 +68,11 @@ __all__ = [
     "record",
     "report",
     "schedule",
-    "small_print",
     "speed",
     "statistics",
     "store",
     "study",
     "summary",
-    "svg",
     "tables",
     "tidy",
     "timing",

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from jaxmlp.comparison import command, figures, panels, record, report, store, summary, svg, tables, toy
-from jaxmlp.comparison.page import FEWEST_TARGETS, write_page
+from jaxmlp.comparison import command, figures, record, report, store, summary, tables, toy
+from jaxmlp.comparison.page import FEWEST_TARGETS, panels, svg, write_page
 
 VOID = {"meta", "link", "br", "img"}
 

@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmlp.comparison import summary, svg, wording
+from jaxmlp.comparison import summary, wording
+from jaxmlp.comparison.page import svg
+from jaxmlp.comparison.page.svg import Scale
 from jaxmlp.comparison.summary import Summary
-from jaxmlp.comparison.svg import Scale
 
 __docformat__ = "google"
 __all__ = ["runs", "times"]

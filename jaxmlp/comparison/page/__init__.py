@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from jaxmlp import _files
-from jaxmlp.comparison import dots, durations, findings, panels, report, small_print, tables, wording
-from jaxmlp.comparison.page_style import SCRIPT, STYLE
+from jaxmlp.comparison import durations, findings, report, tables, wording
+from jaxmlp.comparison.page import dots, panels, small_print
+from jaxmlp.comparison.page.style import SCRIPT, STYLE
 from jaxmlp.comparison.summary import Summary
 from jaxmlp.comparison.tables import Cells
 from jaxmlp.comparison.wording import display, join, number

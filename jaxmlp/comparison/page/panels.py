@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmlp.comparison import statistics, svg, wording
+from jaxmlp.comparison import statistics, wording
+from jaxmlp.comparison.page import svg
 from jaxmlp.comparison.summary import Summary
 
 __docformat__ = "google"
