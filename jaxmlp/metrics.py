@@ -19,7 +19,8 @@ import numpy as np
 
 from jaxmlp import losses
 from jaxmlp._arrays import at_least_float32, is_concrete
-from jaxmlp._checks import check_real, shown
+from jaxmlp._checks import shown
+from jaxmlp.losses.targets import check_array, check_labels
 
 __docformat__ = "google"
 __all__ = [
@@ -30,7 +31,6 @@ __all__ = [
     "MeanSquaredError",
     "accuracy",
     "binary_accuracy",
-    "check_labels",
     "exact_match",
     "mean_squared_error",
     "r2",
@@ -258,59 +258,10 @@ def mean_squared_error(apply: Apply) -> MeanSquaredError:
     return MeanSquaredError(_checked(apply))
 
 
-def check_labels(outputs_shape: tuple[int, ...], y: Any) -> None:
-    """Raise a ValueError unless y can be labels, one-hot rows or class probabilities for outputs of that shape.
-
-    Args:
-        outputs_shape: (..., classes).
-        y: the targets. Where they are traced, their shape alone is checked.
-
-    Raises:
-        ValueError: the shapes do not match, or the targets are numbers or several answers each.
-        TypeError: outputs_shape is no shape, or y is not an array of real numbers.
-
-    Example:
-        >>> import numpy as np
-        >>> from jaxmlp.metrics import check_labels
-        >>> check_labels((2, 3), np.array([0, 2]))
-    """
-    if not isinstance(outputs_shape, tuple) or not all(isinstance(axis, int) for axis in outputs_shape):
-        raise TypeError(f"outputs_shape must be a tuple of integers, got {shown(outputs_shape)}")
-    _check_array("accuracy", y)
-    shape = jnp.shape(y)
-    if shape not in (outputs_shape, outputs_shape[:-1]):
-        raise ValueError(
-            f"accuracy of outputs {outputs_shape} takes labels {outputs_shape[:-1]}, or targets shaped like the "
-            f"outputs, got y {shape}"
-        )
-    if not is_concrete(y):
-        return
-    host = np.asarray(y).astype(float)
-    if shape == outputs_shape and outputs_shape[-1] > 1:
-        totals = host.sum(axis=-1)
-        if host.min() < 0 or host.max() > 1 or not np.abs(totals - 1).max() <= 1e-2:  # half-precision probabilities
-            several = "several yes-or-no answers each: use binary_accuracy or exact_match"
-            hint = several if set(np.unique(host)) <= {0, 1} else "numbers: use r2 or mean_squared_error"
-            raise ValueError(
-                f"accuracy takes labels or one-hot rows, got rows that sum to {totals.min():g} to "
-                f"{totals.max():g}; if they are {hint}"
-            )
-    elif not (host == np.round(host)).all():
-        raise ValueError(
-            "accuracy takes labels, whole numbers; got fractions. For regression use r2 or mean_squared_error"
-        )
-
-
 def _right_answers(name, outputs, y):
     _check_answers(name, outputs.shape, y)
     answers = jnp.asarray(y).reshape(outputs.shape)
     return ((outputs > 0).astype(jnp.float32) == answers.astype(jnp.float32)) & ~jnp.isnan(outputs)
-
-
-def _check_answers(name, outputs_shape, y):
-    _check_shape(name, outputs_shape, y)
-    if is_concrete(y) and not set(np.unique(np.asarray(y).astype(float))) <= {0, 1}:
-        raise ValueError(f"{name} takes targets 0 and 1; for classes use accuracy, for numbers r2")
 
 
 def _numbers(name, outputs, y):
@@ -321,21 +272,16 @@ def _numbers(name, outputs, y):
     return outputs, jnp.asarray(y, outputs.dtype).reshape(outputs.shape)
 
 
+def _check_answers(name, outputs_shape, y):
+    _check_shape(name, outputs_shape, y)
+    if is_concrete(y) and not set(np.unique(np.asarray(y).astype(float))) <= {0, 1}:
+        raise ValueError(f"{name} takes targets 0 and 1; for classes use accuracy, for numbers r2")
+
+
 def _check_shape(name, outputs_shape, y):
-    _check_array(name, y)
+    check_array(name, y)
     if jnp.shape(y) != outputs_shape and not (outputs_shape[-1:] == (1,) and jnp.shape(y) == outputs_shape[:-1]):
         raise ValueError(f"{name} of outputs {outputs_shape} takes targets of that shape, got y {jnp.shape(y)}")
-
-
-def _check_array(name, y):
-    if not hasattr(y, "shape") and isinstance(y, tuple | dict):
-        raise TypeError(
-            f"{name} takes an array as y, got {type(y).__name__}; give weights as a third part of the examples: "
-            "(x, y, weight)"
-        )
-    check_real("y", y)
-    if not np.size(y):
-        raise ValueError(f"{name} needs at least one example, got y of shape {jnp.shape(y)}")
 
 
 def _share(right, weight):

@@ -11,6 +11,7 @@ import numpy as np
 from jaxmlp import losses
 from jaxmlp._arrays import at_least_float32, none_if_zero
 from jaxmlp._checks import one_number, shown, takes
+from jaxmlp.losses.targets import check_classes, check_probabilities
 from jaxmlp.metrics import Accuracy, accuracy
 
 __docformat__ = "google"
@@ -74,9 +75,9 @@ class Objective:
         outputs = jax.eval_shape(self.apply, params, x)
         loss = losses.get(self.loss)
         if loss is losses.softmax_cross_entropy:
-            losses.check_classes(outputs.shape, y)
+            check_classes(outputs.shape, y)
         if loss is losses.binary_cross_entropy:
-            losses.check_probabilities(y)
+            check_probabilities(y)
 
 
 def objective(

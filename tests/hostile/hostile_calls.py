@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxmlp
-from jaxmlp import activations, augment, data, datasets, dialects, losses, metrics, optimizers, schedules
+from jaxmlp import activations, augment, data, datasets, dialects, losses, optimizers, schedules
+from jaxmlp.losses.targets import check_array, check_classes, check_labels, check_probabilities
 
 ROOT = Path(jaxmlp.__file__).parent
 NOT_YET = {
@@ -96,9 +97,6 @@ def calls(folder: Path) -> dict[str, Call]:
         "jaxmlp.accuracy": Call(jaxmlp.accuracy, {"apply": NET.apply}),
         "jaxmlp.accuracy()": Call(jaxmlp.accuracy(NET.apply), triple, names=("labels",)),
         "jaxmlp.losses.weighted_mean": Call(losses.weighted_mean, {"values": X[:, 0], "weight": np.ones(3, "f")}),
-        "jaxmlp.metrics.check_labels": Call(
-            metrics.check_labels, {"outputs_shape": (3, 3), "y": LABELS}, names=("labels", "outputs", "accuracy")
-        ),
         "jaxmlp.schedules.get": Call(schedules.get, {"schedule": "cosine"}),
         "jaxmlp.schedules.constant": Call(schedules.constant, {"peak": 0.1}, _rate),
         "jaxmlp.schedules.cosine": Call(schedules.cosine, {"peak": 0.1, "steps": 5, "end": 0.0}, _rate),
@@ -134,10 +132,14 @@ def calls(folder: Path) -> dict[str, Call]:
         "jaxmlp.losses.get": Call(losses.get, {"loss": "softmax_cross_entropy"}),
         "jaxmlp.losses.l1": Call(losses.l1, {"params": PARAMS}),
         "jaxmlp.losses.l2": Call(losses.l2, {"params": PARAMS}),
-        "jaxmlp.losses.check_classes": Call(
-            losses.check_classes, {"outputs_shape": (3, 3), "targets": LABELS}, names=("labels", "outputs")
+        "jaxmlp.losses.targets.check_array": Call(check_array, {"name": "accuracy", "y": LABELS}),
+        "jaxmlp.losses.targets.check_classes": Call(
+            check_classes, {"outputs_shape": (3, 3), "targets": LABELS}, names=("labels", "outputs")
         ),
-        "jaxmlp.losses.check_probabilities": Call(losses.check_probabilities, {"targets": np.array([0.5])}),
+        "jaxmlp.losses.targets.check_labels": Call(
+            check_labels, {"outputs_shape": (3, 3), "y": LABELS}, names=("labels", "outputs", "accuracy")
+        ),
+        "jaxmlp.losses.targets.check_probabilities": Call(check_probabilities, {"targets": np.array([0.5])}),
         "jaxmlp.losses.softmax_cross_entropy": Call(
             losses.softmax_cross_entropy, {"outputs": OUTPUTS, "targets": LABELS}, names=("labels",)
         ),

@@ -16,13 +16,12 @@ import numpy as np
 
 from jaxmlp._arrays import at_least_float32, floating, is_concrete
 from jaxmlp._checks import check_choice, check_real, shown
+from jaxmlp.losses.targets import check_classes, check_probabilities
 
 __docformat__ = "google"
 __all__ = [
     "LOSSES",
     "binary_cross_entropy",
-    "check_classes",
-    "check_probabilities",
     "get",
     "l1",
     "l2",
@@ -274,89 +273,6 @@ LOSSES: dict[str, Loss] = {
     for function in (softmax_cross_entropy, binary_cross_entropy, mean_squared_error, mean_absolute_error)
 }
 """The losses by name, as objective takes them."""
-
-
-def check_classes(outputs_shape: tuple[int, ...], targets: Any) -> None:
-    """Raise a ValueError unless targets can be labels or class probabilities for outputs of that shape.
-
-    Args:
-        outputs_shape: the shape of the logits, (..., classes).
-        targets: as softmax_cross_entropy takes them. Traced targets are checked by shape and dtype alone.
-
-    Raises:
-        ValueError: the shapes do not match, or a label or probability is out of range.
-        TypeError: outputs_shape is no shape, or targets are not real numbers.
-
-    Example:
-        >>> import jaxmlp
-        >>> jaxmlp.losses.check_classes((2, 3), [0, 3])
-        Traceback (most recent call last):
-            ...
-        ValueError: labels must be in [0, 3), one per output; got 0 to 3
-    """
-    if not isinstance(outputs_shape, tuple) or not all(isinstance(axis, int) for axis in outputs_shape):
-        raise TypeError(f"outputs_shape must be a tuple of integers, got {shown(outputs_shape)}")
-    check_real("targets", targets)
-    targets = targets if hasattr(targets, "dtype") else np.asarray(targets)
-    shape, dtype = np.shape(targets), targets.dtype
-    labels = jnp.issubdtype(dtype, jnp.integer) and shape == outputs_shape[:-1]
-    if len(outputs_shape) < 1 or outputs_shape[-1] < 2:
-        raise ValueError(
-            f"softmax_cross_entropy needs outputs (..., classes) of at least two classes, got {outputs_shape}; "
-            "for one output use binary_cross_entropy"
-        )
-    if not labels and shape != outputs_shape:
-        raise ValueError(
-            f"softmax_cross_entropy of outputs {outputs_shape} takes integer labels {outputs_shape[:-1]} or "
-            f"probabilities {outputs_shape}, got targets {shape} of {dtype}"
-        )
-    if not is_concrete(targets) or not np.size(targets):
-        return
-    if not labels:
-        _check_probabilities("softmax_cross_entropy", targets)
-        totals = np.asarray(targets, float).sum(axis=-1)
-        if np.abs(totals - 1).max() > 1e-2:  # wide enough for sums of half-precision probabilities
-            raise ValueError(
-                f"softmax_cross_entropy takes probabilities that sum to 1 over the classes; got sums from "
-                f"{totals.min():g} to {totals.max():g}"
-            )
-        return
-    low, high = _extremes(targets)
-    if low < 0 or high >= outputs_shape[-1]:
-        raise ValueError(f"labels must be in [0, {outputs_shape[-1]}), one per output; got {low:g} to {high:g}")
-
-
-def check_probabilities(targets: Any) -> None:
-    """Raise a ValueError unless all targets are in [0, 1]; traced targets pass.
-
-    Args:
-        targets: as binary_cross_entropy takes them.
-
-    Raises:
-        ValueError: a target is outside [0, 1] or NaN.
-
-    Example:
-        >>> import jaxmlp
-        >>> jaxmlp.losses.check_probabilities([0.0, 1.5])
-        Traceback (most recent call last):
-            ...
-        ValueError: binary_cross_entropy takes targets in [0, 1]; got 0 to 1.5
-    """
-    check_real("targets", targets)
-    if is_concrete(targets) and np.size(targets):
-        _check_probabilities("binary_cross_entropy", targets)
-
-
-def _check_probabilities(loss, targets):
-    low, high = _extremes(targets)
-    if not (low >= 0 and high <= 1):  # written so that NaN fails
-        raise ValueError(f"{loss} takes targets in [0, 1]; got {low:g} to {high:g}")
-
-
-def _extremes(targets):
-    # By NumPy, so that known targets are checked even while the program around them is being traced.
-    host = np.asarray(targets)
-    return float(host.min()), float(host.max())
 
 
 def _aligned(outputs, targets):
