@@ -2,8 +2,9 @@
 
 Reached by importing its modules, never by import jaxmlp; it needs the extra `comparison`.
 
-- Work: problems (tasks and data), plans (what decides the numbers), protocol (their execution), tuning (the search),
-  study (the training runs), measures, schedule (many runs on a few cores), race (looks at the verdicts).
+- Work: problems (tasks and data), scores (what decides which is better), plans (what decides the numbers), protocol
+  (their execution), tuning (the search), study (the training runs), measures, schedule (many runs on a few cores),
+  race (looks at the verdicts).
 - Statistics: statistics, verdicts (over all pairs), speed, timing.
 - Files: store (finished runs of an interrupted experiment), entries (what is written of a problem), record
   (results.json and where its numbers came from), tidy (runs.csv).
@@ -35,6 +36,7 @@ from jaxmlp.comparison import (  # noqa: E402 - the extra is checked first
     record,
     report,
     schedule,
+    scores,
     speed,
     statistics,
     store,
@@ -68,6 +70,7 @@ __all__ = [
     "record",
     "report",
     "schedule",
+    "scores",
     "speed",
     "statistics",
     "store",

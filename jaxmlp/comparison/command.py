@@ -121,7 +121,7 @@ def _compare(options, words, screen, started):
     store.save_arrays(folder / _CURVES, curves)
     results = {
         "experiment": "optimizers",
-        "format": 2,
+        "format": record.FORMAT,
         "command": "python -m experiments.optimizers " + shlex.join(words),
         "problem_chosen_because": why,
         "provenance": origin,
@@ -208,9 +208,14 @@ def _read(folder):
     if not (folder / _RECORD).exists():
         raise ValueError(f"there is no {_RECORD} in {folder}; run the comparison first, or give its folder to --output")
     results = record.read(folder / _RECORD)
-    if results.get("experiment") != "optimizers" or results.get("format") != 2:
+    if results.get("experiment") != "optimizers":
         raise ValueError(
             f"{folder / _RECORD} is not a record of this comparison; run it again, or choose another --output"
+        )
+    if results.get("format") != record.FORMAT:
+        raise ValueError(
+            f"{folder / _RECORD} is a record of format {results.get('format')}, and this version reads format "
+            f"{record.FORMAT}; run the comparison again, or choose another --output"
         )
     path = folder / results["curves"]["file"]
     curves = store.load_arrays(path)

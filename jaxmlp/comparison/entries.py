@@ -9,12 +9,14 @@ import numpy as np
 from jaxmlp.comparison import race, record, speed, statistics
 from jaxmlp.comparison.plans import Plan
 from jaxmlp.comparison.problems import ProblemData
+from jaxmlp.comparison.scores import Score
 from jaxmlp.comparison.store import Arrays, RunStore
 from jaxmlp.comparison.study import COARSE, FULL, RACE, Study
-from jaxmlp.comparison.tuning import Choice, Score
+from jaxmlp.comparison.tuning import Choice, Outcome
+from jaxmlp.comparison.wording import target_name
 
 __docformat__ = "google"
-__all__ = ["Finished", "describe_problem", "failed", "read_finished", "scores_of"]
+__all__ = ["Finished", "describe_problem", "failed", "outcomes_of", "read_finished"]
 
 
 class Finished(NamedTuple):
@@ -60,7 +62,8 @@ def describe_problem(
         ['added_looks', 'epochs', 'looks']
     """
     problem, tables = plan.problem, finished.tables
-    chance = {"validation": statistics.chance_level(data.validation[1]), "test": statistics.chance_level(data.test[1])}
+    score = problem.scored_by
+    chance = {"validation": score.chance_of(data.validation[1]), "test": score.chance_of(data.test[1])}
     steps, early = study.steps_per_epoch(study.phase(RACE, 0)), study.early_epochs()
     described = plan.describe()
     full_seeds = list(range(plan.tuning_seeds))
@@ -74,9 +77,10 @@ def describe_problem(
         "plan": described,
         "examples": {name: len(part[0]) for name, part in zip(data._fields, data, strict=True)},
         "steps_per_epoch": steps,
+        "score": score.describe(),
         "confidence": race.CONFIDENCE,
         "margin": plan.margin,
-        "chance": chance,
+        "chance": None if chance["test"] is None else chance,
         "tuning": {
             "coarse": {"seeds": coarse_seeds, "epochs": problem.coarse_epochs},
             "full": {"seeds": full_seeds, "epochs": problem.epochs},
@@ -89,7 +93,7 @@ def describe_problem(
         "splits": plan.splits,
         "candidates": {name: _candidate(plan, name, finished, chance, early) for name in tables},
         "pairs": finished.pairs,
-        "power": race.power(runs, finished.pairs, last.error),
+        "power": race.power(runs, finished.pairs, last.error, *([] if score.unit == "%" else [None])),
         "effort": _effort(plan, finished),
         "throughput": _throughput(plan, store, study, finished),
     }
@@ -132,47 +136,54 @@ def read_finished(entry: Mapping[str, Any], curves: Mapping[str, np.ndarray]) ->
     return Finished(tables, choices, looks, entry["race"]["added_looks"], list(entry["pairs"]), timing)
 
 
-def scores_of(table: Arrays) -> Iterator[tuple[float, int, Score]]:
-    """Yield learning rate, seed and score of each run of a tuning phase; a run with a non-finite loss scores worst.
+def outcomes_of(table: Arrays, score: Score) -> Iterator[tuple[float, int, Outcome]]:
+    """Yield learning rate, seed and outcome of each run of a tuning phase; a run that is not finite has the worst one.
 
     Args:
         table: of the runs.
+        score: by which they are measured.
 
     Yields:
-        (learning rate, seed, score).
+        (learning rate, seed, outcome).
 
     Example:
-        >>> names = ("train_loss", "validation_loss", "validation_accuracy")
+        >>> from jaxmlp.comparison import scores
+        >>> names = ("train_loss", "validation_loss", "validation_score")
         >>> curves = {name: np.array([[0.5, 0.25]]) for name in names}
         >>> runs = {"learning_rate": np.array([0.1]), "seed": np.array([0]), "first_nonfinite_step": np.array([-1])}
-        >>> list(scores_of(curves | runs))
-        [(0.1, 0, Score(accuracy=0.25, loss=0.25))]
+        >>> list(outcomes_of(curves | runs, scores.get("accuracy")))
+        [(0.1, 0, Outcome(value=0.25, loss=0.25))]
     """
-    ends = zip(table["validation_accuracy"][:, -1], table["validation_loss"][:, -1], _broken(table), strict=True)
-    for rate, seed, (accuracy, loss, broken) in zip(table["learning_rate"], table["seed"], ends, strict=True):
-        yield float(rate), int(seed), Score(0.0, np.inf) if broken else Score(float(accuracy), float(loss))
+    sign = 1 if score.higher_is_better else -1
+    ends = zip(table["validation_score"][:, -1], table["validation_loss"][:, -1], _broken(table), strict=True)
+    for rate, seed, (value, loss, broken) in zip(table["learning_rate"], table["seed"], ends, strict=True):
+        worst = Outcome(sign * score.worst, np.inf)
+        yield float(rate), int(seed), worst if broken else Outcome(sign * float(value), float(loss))
 
 
-def failed(table: Arrays, accuracy: np.ndarray, chance: float) -> np.ndarray:
-    """Return which runs failed: those with a non-finite loss, and those whose accuracy is no better than chance.
+def failed(table: Arrays, values: np.ndarray, chance: float | None, score: Score) -> np.ndarray:
+    """Return which runs failed: those with a loss or score that is not finite, and those no better than chance.
 
     Args:
         table: of the runs.
-        accuracy: of each at its end, (runs,).
-        chance: as statistics.chance_level returns it for the examples of the accuracy.
+        values: the score of each at its end, (runs,).
+        chance: the chance level for the examples that were scored; None: there is none.
+        score: of the values.
 
     Example:
+        >>> from jaxmlp.comparison import scores
         >>> losses = {"train_loss": np.array([[0.1], [2.3]]), "first_nonfinite_step": np.array([-1, -1])}
-        >>> failed(losses, np.array([0.9, 0.1]), chance=0.12).tolist()
+        >>> failed(losses, np.array([0.9, 0.1]), 0.12, scores.get("accuracy")).tolist()
         [False, True]
     """
-    return _broken(table) | (accuracy <= chance)
+    lost = _broken(table) | ~np.isfinite(values)
+    return lost if chance is None else lost | ~score.better(values, chance)
 
 
 def _broken(table):
-    """Which runs had a non-finite loss, while training or at the end."""
+    """Which runs had a non-finite loss, while training or at the end, or a score that is not finite at the end."""
     lost = ~np.isfinite(table["train_loss"][:, -1])
-    for name in ("validation_loss", "test_loss"):
+    for name in ("validation_loss", "validation_score", "test_loss", "test_score"):
         if name in table:
             lost |= ~np.isfinite(table[name][:, -1])
     return lost | (table["first_nonfinite_step"] >= 0)
@@ -183,14 +194,13 @@ def _candidate(plan, name, finished, chance, early):
     tuned = [(phase, tables[phase]) for phase in (COARSE, FULL) if phase in tables]
     tried = sorted({float(rate) for _, table in tuned for rate in table["learning_rate"]})
     lengths = {COARSE: plan.problem.coarse_epochs, FULL: plan.problem.epochs}
-    rows = [row for phase, table in tuned for row in _tuning_rows(table, lengths[phase], chance["validation"])]
+    score = plan.problem.scored_by
+    rows = [row for phase, table in tuned for row in _tuning_rows(table, lengths[phase], chance["validation"], score)]
     table = tables[RACE]
     ends = {
-        key: table[key][:, -1]
-        for key in ("test_accuracy", "test_loss", "train_loss", "validation_accuracy")
-        if key in table
+        key: table[key][:, -1] for key in ("test_score", "test_loss", "train_loss", "validation_score") if key in table
     }
-    lost = failed(table, ends["test_accuracy"], chance["test"])
+    lost = failed(table, ends["test_score"], chance["test"], score)
     columns = {key: table[key] for key in ("split", "first_nonfinite_step")}
     return {
         "learning_rates": tried,
@@ -203,16 +213,16 @@ def _candidate(plan, name, finished, chance, early):
     }
 
 
-def _tuning_rows(table, epochs, chance):
-    accuracy, loss = table["validation_accuracy"][:, -1], table["validation_loss"][:, -1]
-    lost = failed(table, accuracy, chance)
+def _tuning_rows(table, epochs, chance, score):
+    values, loss = table["validation_score"][:, -1], table["validation_loss"][:, -1]
+    lost = failed(table, values, chance, score)
     for i in range(len(lost)):
         yield {
             "split": table["split"][i],
             "learning_rate": table["learning_rate"][i],
             "seed": table["seed"][i],
             "epochs": epochs,
-            "validation_accuracy": accuracy[i],
+            "validation_score": values[i],
             "validation_loss": loss[i],
             "first_nonfinite_step": table["first_nonfinite_step"][i],
             "failed": lost[i],
@@ -226,12 +236,17 @@ def _to_targets(problem, table, early):
     """
     dense = round(early[-1])
     times = [*early, *range(dense + 1, problem.epochs + 1)]
-    measured = ["test_accuracy"] + ["validation_accuracy"] * problem.keep_validation
+    measured = ["test_score"] + ["validation_score"] * problem.keep_validation
+    score = problem.scored_by
+    worse = np.minimum if score.higher_is_better else np.maximum
     both = [np.concatenate([table[f"early_{name}"], table[name][:, dense:]], axis=1) for name in measured]
     found = {}
     for target in problem.targets:
-        reached = [statistics.first_reaching(curve, target) for curve in np.minimum.reduce(both)]
-        found[f"{100 * target:g} %"] = {"epochs": [None if r is None else float(times[r - 1]) for r in reached]}
+        better = score.higher_is_better
+        reached = [statistics.first_reaching(curve, target, higher_is_better=better) for curve in worse.reduce(both)]
+        found[target_name(score.describe(), target)] = {
+            "epochs": [None if r is None else float(times[r - 1]) for r in reached]
+        }
     return found
 
 

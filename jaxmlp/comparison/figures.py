@@ -9,6 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from jaxmlp.comparison import tables, wording
 from jaxmlp.comparison.drawing import LOOKS, logarithmic, new
+from jaxmlp.comparison.page import panels
 from jaxmlp.comparison.summary import Summary, unit_values
 
 __docformat__ = "google"
@@ -36,7 +37,7 @@ def runs(name: str, problem: Mapping[str, Any], summary: Summary, curves: Curves
     figure, (ax,) = new(1, (6.0, 0.9 + 0.45 * len(summary.rows)))
     for place, row in enumerate(summary.rows):
         entry, color = problem["candidates"][row.name]["race"], LOOKS[row.name]["color"]
-        values = score.scale * unit_values(problem, entry, score.key)
+        values = score.scale * unit_values(problem, entry, "test_score")
         mean, half = score.scale * row.score.mean, score.scale * row.score.half_width
         if row.score.n > 1:
             ax.barh(place, 2 * half, 0.5, left=mean - half, color=color, alpha=0.2, linewidth=0)
@@ -44,13 +45,15 @@ def runs(name: str, problem: Mapping[str, Any], summary: Summary, curves: Curves
         ax.plot(values, np.full(len(values), place), "o", color=color, ms=4, alpha=0.7, mew=0)
     ax.set(yticks=range(len(summary.rows)), yticklabels=[row.label for row in summary.rows])
     ax.set_ylim(len(summary.rows) - 0.5, -0.5)
-    ax.set_xlabel(score.name + (" (%)" if score.unit == " %" else ""))
+    ax.set_xlabel(score.name + score.in_unit)
     ax.set_title(f"{tables.title(name, problem)}; bar: 95 %", fontsize=10, loc="left")
     return figure
 
 
 def learning_curves(name: str, problem: Mapping[str, Any], summary: Summary, curves: Curves) -> Figure:
-    """Draw test error by epoch, a panel for each candidate: its mean and range in colour, the others' means in grey.
+    """Draw the test score by epoch, a panel for each candidate: mean and range in colour, the others' means in grey.
+
+    Of an accuracy the error is drawn.
 
     Args:
         name: of the problem.
@@ -67,28 +70,25 @@ def learning_curves(name: str, problem: Mapping[str, Any], summary: Summary, cur
     columns = min(3, len(summary.rows))
     rows = -(-len(summary.rows) // columns)
     figure, axes = new(rows, (8.0, 0.5 + 2.1 * rows), columns)
-    # No error at all becomes half an example, which a logarithmic axis can show.
-    least = 50 / problem["examples"]["test"]
-    errors = {
-        row.name: np.maximum(100 * (1 - np.asarray(curves[f"{row.name}/race/test_accuracy"], float)), least)
-        for row in summary.rows
-    }
+    shown = {row.name: panels.drawn(curves[f"{row.name}/race/test_score"], problem, "test") for row in summary.rows}
+    axis = panels.axis([*shown.values()], problem)
     for ax, row in zip(axes, summary.rows, strict=False):
-        x = np.arange(1, errors[row.name].shape[1] + 1)
-        for other in errors:
+        x = np.arange(1, shown[row.name].shape[1] + 1)
+        for other in shown:
             if other != row.name:
-                ax.plot(x, errors[other].mean(axis=0), color="0.75", linewidth=0.9)
-        own, color = errors[row.name], LOOKS[row.name]["color"]
+                ax.plot(x, shown[other].mean(axis=0), color="0.75", linewidth=0.9)
+        own, color = shown[row.name], LOOKS[row.name]["color"]
         ax.fill_between(x, own.min(axis=0), own.max(axis=0), color=color, alpha=0.2, linewidth=0)
         ax.plot(x, own.mean(axis=0), color=color, linewidth=2)
         ax.set_title(f"{row.label} ({', '.join(map(wording.rate, row.learning_rates))})", fontsize=10)
-        logarithmic(ax)
+        if axis.logarithmic:
+            logarithmic(ax)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        ax.set_ylim(0.9 * min(map(np.min, errors.values())), 1.1 * max(map(np.max, errors.values())))
+        ax.set_ylim(axis.low, axis.high)
     for ax in axes[len(summary.rows) :]:
         ax.set_visible(False)
     figure.supxlabel("epoch", fontsize=10)
-    figure.supylabel("test error (%)", fontsize=10)
+    figure.supylabel(f"test {wording.score_of(problem).drawn}", fontsize=10)
     return figure
 
 

@@ -1,4 +1,4 @@
-"""What the runs of a comparison are measured by, beside losses and accuracies."""
+"""What the runs of a comparison are measured by, beside losses and scores."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,11 +7,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmlp.metrics import Accuracy
 from jaxmlp.training import Step
 
 __docformat__ = "google"
-__all__ = ["Early", "OfRows", "PackedRight", "early_steps"]
+__all__ = ["Early", "OfRows", "early_steps"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,26 +36,6 @@ class OfRows:
         return self.metric(params, x[self.start : self.stop], y[self.start : self.stop])
 
 
-@dataclasses.dataclass(frozen=True)
-class PackedRight:
-    """Whether each example is right, eight to a byte.
-
-    Example:
-        >>> import jaxmlp
-        >>> right = PackedRight(jaxmlp.accuracy(lambda params, x: x))
-        >>> x, labels = jnp.array([[2.0, 1.0], [0.0, 3.0], [5.0, 4.0]]), jnp.array([0, 1, 1])
-        >>> jnp.unpackbits(right(None, x, labels), count=3).tolist()
-        [1, 1, 0]
-    """
-
-    accuracy: Accuracy
-    """Says when an example is right."""
-
-    def __call__(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
-        """Return uint8 (ceil(n / 8),), as numpy.packbits makes it."""
-        return jnp.packbits(self.accuracy.right(params, x, y))
-
-
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Early:
@@ -74,7 +53,7 @@ class Early:
     """Examples."""
 
     y: jax.Array
-    """Their labels."""
+    """Their targets."""
 
     metric: Callable[..., jax.Array] = dataclasses.field(metadata={"static": True})
     """fn(params, x, y) -> float32 scalar."""

@@ -7,6 +7,7 @@ from rich.table import Column, Table
 
 from jaxmlp.comparison import console, plans, problems
 from jaxmlp.comparison.plans import Plan
+from jaxmlp.comparison.wording import target_name
 
 __docformat__ = "google"
 __all__ = ["parser", "plan_of", "problem_table"]
@@ -38,7 +39,7 @@ def plan_of(name: str, options: argparse.Namespace) -> Plan:
         splits=options.splits,
         decide=options.decide,
         max_seeds=options.max_seeds,
-        margin=options.margin,
+        margin="default" if options.margin is None else options.margin,
     )
 
 
@@ -52,7 +53,7 @@ def problem_table() -> Table:
     table = Table("network", "batch", "epochs", "targets", "source", title="Problems")
     table.columns.insert(0, Column("problem", no_wrap=True))
     for problem in problems.PROBLEMS.values():
-        targets = ", ".join(f"{100 * target:g} %" for target in problem.targets)
+        targets = ", ".join(target_name(problem.scored_by.describe(), target) for target in problem.targets)
         sizes = "-".join(map(str, problem.layer_sizes))
         source = problem.source + (f". Differences: {problem.differences}" if problem.differences else "")
         table.add_row(problem.name, sizes, str(problem.batch_size), str(problem.epochs), targets, source)
@@ -122,8 +123,8 @@ def parser() -> console.Parser:
         "--margin",
         type=float,
         metavar="M",
-        default=plans.MARGIN,
-        help="differences in test accuracy up to this size count as equal, as a fraction",
+        help=f"differences in the test score up to this size count as equal, an accuracy as a fraction (default: "
+        f"{plans.MARGIN} for accuracies, none for other scores)",
     )
     add(
         "--epochs", type=int, metavar="N", help="epochs of each run, except in the coarse pass (default: the problem's)"

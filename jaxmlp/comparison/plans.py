@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,7 +20,7 @@ FIRST_SEED = 1000
 """Where fresh seeds begin by default, far from those of tuning, which begin at 0."""
 
 MARGIN = 0.002
-"""Differences in test accuracy up to this size count as equal by default."""
+"""Differences in a test accuracy, or another score in percent, up to this size count as equal by default."""
 
 
 # Nine half-decades each. Rules whose step is proportional to the gradient and rules whose step has unit size need
@@ -72,7 +72,7 @@ class Plan:
     """Runs of each choice at the last look of a race that goes on until every pair has a verdict; None for one look."""
 
     margin: float | None
-    """Differences in test accuracy up to this size count as equal."""
+    """Differences in the test score up to this size count as equal; None: none do."""
 
     @property
     def runs(self) -> int:
@@ -84,7 +84,7 @@ class Plan:
     def describe(self) -> dict[str, Any]:
         """Return the plan as plain values; equal plans give equal numbers on the same machine and versions."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return values | {"problem": dataclasses.asdict(self.problem), "grids": dict(self.grids)}
+        return values | {"problem": self.problem.describe(), "grids": dict(self.grids)}
 
 
 def make_plan(
@@ -101,7 +101,7 @@ def make_plan(
     tuning_seeds: int | None = None,
     decide: bool = False,
     max_seeds: int | None = None,
-    margin: float | None = MARGIN,
+    margin: float | Literal["default"] | None = "default",
 ) -> Plan:
     """Build a plan, with defaults for everything that is left out.
 
@@ -119,7 +119,8 @@ def make_plan(
         tuning_seeds: seeds of each choice and its neighbours while tuning, >= 1. Default: 3, with full 10.
         decide: add seeds in batches of `seeds` until every pair has a verdict.
         max_seeds: with decide, the most seeds of each choice. Default: 4 times seeds.
-        margin: differences in test accuracy up to this size count as equal, > 0, as a fraction; None: none do.
+        margin: differences in the test score up to this size count as equal, > 0, an accuracy as a fraction; None:
+            none do. Default: 0.002 for scores in percent, none for others.
 
     Raises:
         ValueError: a name is unknown, or a number is out of range.
@@ -138,6 +139,8 @@ def make_plan(
     for name, count in counts.items():
         if count is not None:
             check_count(name, count)
+    if margin == "default":
+        margin = MARGIN if problem.scored_by.unit == "%" else None
     if margin is not None:
         in_range("margin", margin, 0, open_low=True)
     if learning_rates is not None:

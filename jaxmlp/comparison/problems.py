@@ -9,7 +9,10 @@ import numpy as np
 import optax
 
 import jaxmlp
+from jaxmlp import losses
 from jaxmlp._checks import check_choice
+from jaxmlp.comparison import scores
+from jaxmlp.comparison.scores import Score
 from jaxmlp.data import Examples, split
 
 __docformat__ = "google"
@@ -48,7 +51,7 @@ class Problem:
     """Epochs of every other run, while tuning and in the race."""
 
     targets: tuple[float, ...]
-    """Test accuracies; the time to each is reported."""
+    """Test scores; the time to each is reported."""
 
     source: str
     """Where the settings come from."""
@@ -70,6 +73,22 @@ class Problem:
 
     keep_validation: bool = False
     """Race on the training part alone; otherwise on the training and validation parts."""
+
+    loss: str | losses.Loss = "softmax_cross_entropy"
+    """A name in jaxmlp.losses.LOSSES, or a function (outputs, targets) -> scalar."""
+
+    score: str | Score = "accuracy"
+    """What candidates are compared by: a Score, or a name in scores.SCORES, or "loss"."""
+
+    @property
+    def scored_by(self) -> Score:
+        """The score, whether it was given by name or not."""
+        return scores.get(self.score, self.loss)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the settings as plain values; functions by their names."""
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return values | {"loss": _named(self.loss), "score": self.scored_by.name}
 
     def network(self) -> jaxmlp.Network:
         """Build the network."""
@@ -151,6 +170,11 @@ def get(name: str) -> Problem:
         (64, 64, 10)
     """
     return PROBLEMS[check_choice("problem", name, PROBLEMS)]
+
+
+def _named(value):
+    """A name as it is, a function by its module and name."""
+    return value if isinstance(value, str) else f"{value.__module__}.{getattr(value, '__qualname__', value)}"
 
 
 @dataclasses.dataclass(frozen=True)

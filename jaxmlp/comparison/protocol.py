@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from jaxmlp.comparison import race
-from jaxmlp.comparison.entries import Finished, describe_problem, scores_of
+from jaxmlp.comparison.entries import Finished, describe_problem, outcomes_of
 from jaxmlp.comparison.plans import Plan
 from jaxmlp.comparison.problems import ProblemData
 from jaxmlp.comparison.schedule import run_all
@@ -123,7 +123,8 @@ class _Execution:
     def _look(self, tables, pairs, look, index):
         plan = self.plan
         runs = {n: race.runs_of(found[RACE], look.seeds, plan.splits, self.examples) for n, found in tables.items()}
-        return race.update(pairs, runs, look.error, index, plan.margin)
+        better = plan.problem.scored_by.higher_is_better
+        return race.update(pairs, runs, look.error, index, plan.margin, better)
 
     def _seeds(self, start, stop):
         """The fresh seeds of each split: run i of the race is on split i modulo splits."""
@@ -154,8 +155,8 @@ class _Execution:
             results = yield [job for _, job in jobs]
             for (phase, _), table in zip(jobs, results, strict=True):
                 tables[phase].append(table)
-                for rate, seed, score in scores_of(table):
-                    scores[rate, seed, phase == FULL] = score
+                for rate, seed, outcome in outcomes_of(table, self.plan.problem.scored_by):
+                    scores[rate, seed, phase == FULL] = outcome
         choice = search.choice(scores)
         raced = yield from self._raced(name, split, choice, seeds)
         return choice, {phase: join(found) for phase, found in tables.items() if found} | {RACE: raced}

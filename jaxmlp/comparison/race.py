@@ -76,20 +76,31 @@ def runs_of(table: Arrays, seeds: int, splits: int, examples: int) -> Runs:
 
     Example:
         >>> right = np.array([[1, 1, 0, 1], [1, 0, 0, 1]], bool)
-        >>> table = {"test_accuracy": np.array([[0.5, 0.75], [0.25, 0.5]]), "right": np.packbits(right, axis=1)}
+        >>> table = {"test_score": np.array([[0.5, 0.75], [0.25, 0.5]]), "right": np.packbits(right, axis=1)}
         >>> runs_of(table, seeds=2, splits=1, examples=4).scores.tolist()
         [0.75, 0.5]
     """
-    scores = table["test_accuracy"][:seeds, -1].astype(float)
-    right = np.unpackbits(table["right"][:seeds], axis=1, count=examples)
+    scores, each = table["test_score"][:seeds, -1].astype(float), None
+    if "right" in table:
+        each = np.unpackbits(table["right"][:seeds], axis=1, count=examples).astype(bool)
+    elif "examples_score" in table:
+        each = table["examples_score"][:seeds].astype(float)
+    if each is not None and examples < 2:
+        each = None  # one example says nothing of others
     if splits == 1:
-        return Runs(scores, right.astype(bool))
+        return Runs(scores, each)
     members = [table["split"][:seeds] == split for split in range(splits)]
-    return Runs(np.array([scores[m].mean() for m in members]), np.array([right[m].mean(axis=0) for m in members]))
+    means = None if each is None else np.array([each[m].mean(axis=0) for m in members])
+    return Runs(np.array([scores[m].mean() for m in members]), means)
 
 
 def update(
-    pairs: Sequence[Mapping[str, Any]], runs: Mapping[str, Runs], error: float, look: int, margin: float | None
+    pairs: Sequence[Mapping[str, Any]],
+    runs: Mapping[str, Runs],
+    error: float,
+    look: int,
+    margin: float | None,
+    higher_is_better: bool = True,
 ) -> list[dict[str, Any]]:
     """Test every pair that has no verdict yet; a pair that has one keeps it.
 
@@ -99,6 +110,7 @@ def update(
         error: what this look may spend.
         look: its index.
         margin: differences up to this size count as equal; None: none do.
+        higher_is_better: False for a score such as a loss.
 
     Returns:
         One dict for each two candidates: the fields of verdicts.Pair, and the look that tested the pair last.
@@ -116,7 +128,8 @@ def update(
     for a, b in itertools.combinations(runs, 2):
         pair = before.get((a, b))
         if pair is None or pair["verdict"] == verdicts.UNDECIDED:
-            pair = verdicts.compare(a, runs[a], b, runs[b], level=level, margin=margin)._asdict() | {"look": look}
+            settings = {"level": level, "margin": margin, "higher_is_better": higher_is_better}
+            pair = verdicts.compare(a, runs[a], b, runs[b], **settings)._asdict() | {"look": look}
         found.append(pair)
     return found
 
@@ -131,13 +144,19 @@ def undecided(pairs: Sequence[Mapping[str, Any]]) -> set[str]:
     return {name for pair in pairs if pair["verdict"] == verdicts.UNDECIDED for name in (pair["a"], pair["b"])}
 
 
-def power(runs: Mapping[str, Runs], pairs: Sequence[Mapping[str, Any]], error: float) -> dict[str, float]:
-    """Return the probabilities of finding true differences of 0.1, 0.2 and 0.3 points with as many runs.
+def power(
+    runs: Mapping[str, Runs],
+    pairs: Sequence[Mapping[str, Any]],
+    error: float,
+    sizes: Sequence[float] | None = (0.001, 0.002, 0.003),
+) -> dict[str, float]:
+    """Return the probabilities of finding true differences of some sizes with as many runs.
 
     Args:
         runs: candidate -> its runs.
         pairs: of all candidates.
         error: probability of any false claim.
+        sizes: true differences; None: half, once and twice the standard deviation, with one digit.
 
     Returns:
         Difference as text -> probability, at the pooled standard deviation; empty where nothing is known of it.
@@ -154,10 +173,12 @@ def power(runs: Mapping[str, Runs], pairs: Sequence[Mapping[str, Any]], error: f
     variances = np.array([r.scores.var(ddof=1) for r in runs.values()])
     deviation = float(np.sqrt(np.average(variances, weights=np.array(counts) - 1)))
     examples = float(np.mean([pair["examples_variance"] or 0.0 for pair in pairs]))
-    if not deviation > 0:
+    if not (deviation > 0 and np.isfinite(deviation)):
         return {}
+    if sizes is None:
+        sizes = sorted({float(f"{factor * deviation:.1g}") for factor in (0.5, 1, 2)})
     level = verdicts.level_of_each_pair(len(runs), 1 - error)
     return {
         f"{difference:g}": verdicts.power(difference, deviation, min(counts), level=level, examples_variance=examples)
-        for difference in (0.001, 0.002, 0.003)
+        for difference in sizes
     }

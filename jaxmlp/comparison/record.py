@@ -18,7 +18,10 @@ import jaxmlp
 from jaxmlp import _files
 
 __docformat__ = "google"
-__all__ = ["digest", "plain", "provenance", "read", "save_text", "write"]
+__all__ = ["FORMAT", "digest", "plain", "provenance", "read", "save_text", "write"]
+
+FORMAT = 3
+"""Of the record of a comparison."""
 
 _PACKAGES = ("jax", "jaxlib", "optax", "numpy", "scikit-learn", "tensorflow-datasets")
 

@@ -186,19 +186,21 @@ def chance_level(labels: Sequence[int] | np.ndarray) -> float:
     return float(share + 2 * np.sqrt(share * (1 - share) / labels.size))
 
 
-def first_reaching(curve: Sequence[float], target: float) -> int | None:
+def first_reaching(curve: Sequence[float], target: float, *, higher_is_better: bool = True) -> int | None:
     """Return the number of epochs after which a curve first reaches a target; None if it never does.
 
     Args:
-        curve: a score after each epoch, (epochs,), higher is better.
+        curve: a score after each epoch, (epochs,).
         target: the score to reach.
+        higher_is_better: False for a score such as a loss.
 
     Example:
         >>> first_reaching([0.90, 0.96, 0.94, 0.97], 0.95)
         2
     """
     # Curves are float32: 950 right of 1,000 is stored as 0.94999999, which is 95 % all the same.
-    reached = np.flatnonzero(np.asarray(curve, float) >= target - 1e-7)
+    sign = 1 if higher_is_better else -1
+    reached = np.flatnonzero(sign * np.asarray(curve, float) >= sign * target - 1e-7 * abs(target))
     return int(reached[0]) + 1 if len(reached) else None
 
 

@@ -14,9 +14,11 @@ import numpy as np
 
 import jaxmlp
 from jaxmlp.comparison import speed, timing
-from jaxmlp.comparison.measures import Early, OfRows, PackedRight, early_steps
+from jaxmlp.comparison.measures import Early, OfRows, early_steps
 from jaxmlp.comparison.problems import Problem, ProblemData, resplit
 from jaxmlp.comparison.schedule import Job
+from jaxmlp.comparison.scores import Examples as ScoresOfExamples
+from jaxmlp.comparison.scores import Measure
 from jaxmlp.comparison.store import Arrays
 from jaxmlp.comparison.tuning import Point
 from jaxmlp.data import Examples
@@ -67,7 +69,7 @@ class Study:
         >>> study = Study(digits, problems.load(digits))
         >>> jobs = study.jobs(COARSE, "sgd", 0, [({"learning_rate": rate}, 0) for rate in (0.1, 1.0)])
         >>> table = join([job.compute() | job.columns for job in jobs])
-        >>> table["learning_rate"], table["validation_accuracy"].shape
+        >>> table["learning_rate"], table["validation_score"].shape
         (array([0.1, 1. ]), (2, 1))
     """
 
@@ -80,7 +82,8 @@ class Study:
         """
         self.problem, self.data = problem, data
         self.network = problem.network()
-        self.loss_fn, self.accuracy = jaxmlp.objective(self.network.apply), jaxmlp.accuracy(self.network.apply)
+        self.loss_fn = jaxmlp.objective(self.network.apply, problem.loss)
+        self.score = Measure(problem.scored_by, self.network.apply)
         self._phases: dict[tuple[str, int], Phase] = {}
 
     def phase(self, name: str, split: int) -> Phase:
@@ -170,33 +173,45 @@ class Study:
         data = resplit(self.problem, self.data, split)
         train, validation = jax.device_put((data.train, data.validation))
         for name, epochs in ((COARSE, self.problem.coarse_epochs), (FULL, self.problem.epochs)):
-            metrics = {"validation_accuracy": self.accuracy}
+            metrics = {"validation_score": self.score}
             yield Phase(name, epochs, train, validation, metrics, {}, "validation_loss")
 
     def _race(self, split):
-        test = {"test_accuracy": self.accuracy, "test_loss": self.loss_fn, "right": PackedRight(self.accuracy)}
+        test: dict[str, Any] = {"test_score": self.score, "test_loss": self.loss_fn}
+        kept = self._kept_of_examples()
+        if kept:
+            test[kept] = ScoresOfExamples(self.score.score, self.network.apply)
         if self.problem.keep_validation:
             data = resplit(self.problem, self.data, split)
             train, validation = jax.device_put((data.train, data.validation))
             measured = _joined(data.validation, data.test)
             first, last = len(data.validation[0]), len(measured[0])
             metrics = {name: OfRows(metric, first, last) for name, metric in test.items()}
-            metrics["validation_accuracy"] = OfRows(self.accuracy, 0, first)
-            early = {"early_validation_accuracy": validation, "early_test_accuracy": data.test}
+            metrics["validation_score"] = OfRows(self.score, 0, first)
+            early = {"early_validation_score": validation, "early_test_score": data.test}
         else:
             train, measured, metrics = (
                 jax.device_put(_joined(self.data.train, self.data.validation)),
                 self.data.test,
                 test,
             )
-            early = {"early_test_accuracy": self.data.test}
+            early = {"early_test_score": self.data.test}
         steps, epochs = -(-len(train[0]) // self.problem.batch_size), self.problem.epochs
         at = tuple(epoch * steps + step for epoch in range(min(_EARLY, epochs)) for step in early_steps(steps))
         step_metrics = {}
         for name, part in early.items() if at else ():
             x, y = jax.device_put(part)
-            step_metrics[name] = Early(x, y, self.accuracy, at)
+            step_metrics[name] = Early(x, y, self.score, at)
         return Phase(RACE, epochs, train, jax.device_put(measured), metrics, step_metrics, None)
+
+    def _kept_of_examples(self):
+        """The column of what each test example scores; None for a score that is not a mean over examples."""
+
+        def scores(key, x, y):
+            return self.score.score.function(self.network.apply(self.network.init(key), x), y)
+
+        found = jax.eval_shape(scores, jax.random.key(0), *self.data.test)
+        return None if not found.ndim else "right" if found.dtype == bool else "examples_score"
 
     def _runs_of_a_job(self, phase):
         if jax.default_backend() != "cpu":
@@ -241,11 +256,12 @@ class Study:
             found[phase.loss_name] = history.validation_loss
         table = {name: np.asarray(values) for name, values in (found | history.metrics).items()}
         table = {name: values.reshape(-1, *values.shape[2:]) for name, values in table.items()}
-        if "right" in table:
-            table["right"] = table["right"][:, -1]  # at the end
+        for kept in ("right", "examples_score"):
+            if kept in table:
+                table[kept] = table[kept][:, -1]  # at the end
         if phase.name == RACE:
             inside = list(early_steps(self.steps_per_epoch(phase)))
-            for name in ("test_accuracy", "validation_accuracy"):
+            for name in ("test_score", "validation_score"):
                 if name in table:
                     ends = table[name][:, : _early_of(phase), None]
                     if inside:

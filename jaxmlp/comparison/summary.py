@@ -30,10 +30,10 @@ class Row(NamedTuple):
     """What candidates are compared by, over the seeds (or splits)."""
 
     train_loss: Interval
-    """Nats per example in the last epoch; NaN if a run is not finite."""
+    """In the last epoch; NaN if a run is not finite."""
 
     test_loss: Interval
-    """Nats per example after the last epoch; NaN if a run is not finite."""
+    """After the last epoch; NaN if a run is not finite."""
 
     failed: tuple[int, int]
     """Failed runs of the race, and its runs in all."""
@@ -113,14 +113,14 @@ def unit_values(problem: Mapping[str, Any], race: Mapping[str, Any], key: str) -
     Args:
         problem: the record's entry of the problem.
         race: the record's entry of a candidate's race.
-        key: the quantity, e.g. "test_accuracy".
+        key: the quantity, e.g. "test_score".
 
     Returns:
         (runs,) or (splits,); NaN where a run has no finite value.
 
     Example:
-        >>> race = {"split": [0, 0, 1, 1], "test_accuracy": [0.5, 0.7, 0.8, 1.0]}
-        >>> unit_values({"splits": 2}, race, "test_accuracy").round(2).tolist()
+        >>> race = {"split": [0, 0, 1, 1], "test_score": [0.5, 0.7, 0.8, 1.0]}
+        >>> unit_values({"splits": 2}, race, "test_score").round(2).tolist()
         [0.6, 0.9]
     """
     values = np.array([np.nan if value is None else value for value in race[key]], float)
@@ -132,12 +132,11 @@ def unit_values(problem: Mapping[str, Any], race: Mapping[str, Any], key: str) -
 
 def _row(name, entry, problem):
     race, tuning = entry["race"], entry["tuning"]
-    key = wording.score_of(problem).key
     return Row(
         name,
         wording.display(name),
         list(dict.fromkeys(choice["learning_rate"] for choice in entry["choices"])),
-        statistics.interval(unit_values(problem, race, key)),
+        statistics.interval(unit_values(problem, race, "test_score")),
         statistics.interval(unit_values(problem, race, "train_loss")),
         statistics.interval(unit_values(problem, race, "test_loss")),
         (sum(race["failed"]), len(race["failed"])),

@@ -8,7 +8,7 @@ import numpy as np
 from jaxmlp.comparison import findings
 from jaxmlp.comparison.summary import Summary
 from jaxmlp.comparison.verdicts import EQUAL, UNDECIDED
-from jaxmlp.comparison.wording import ACCURACY, count, display, plus_minus, rate, score_of, seconds, unit_of
+from jaxmlp.comparison.wording import capital, count, display, plus_minus, rate, score_of, seconds, unit_of
 
 __docformat__ = "google"
 __all__ = ["Cells", "all_cells", "pair_cells", "result_cells", "seeds", "time_cells", "title", "word"]
@@ -60,9 +60,9 @@ def result_cells(name: str, problem: Mapping[str, Any], summary: Summary) -> Cel
         ['Nesterov', '96.48 ± 0.80', '0.01']
     """
     score = score_of(problem)
-    shown = score.name.capitalize() + (" (%)" if score.unit == " %" else "")
+    shown = capital(score.name) + score.in_unit
     failed = any(row.failed[0] for row in summary.rows)
-    losses = [key for key in ("test_loss", "train_loss") if key != score.key]
+    losses = [key for key in ("test_loss", "train_loss") if key != "test_loss" or score.measure != "loss"]
     names = {"test_loss": "Test loss", "train_loss": "Training loss"}
     return Cells(
         title(name, problem),
@@ -97,9 +97,10 @@ def pair_cells(name: str, problem: Mapping[str, Any], summary: Summary) -> Cells
     both = findings.oriented(summary.pairs)
     ranking = [row.name for row in summary.rows]
     pairs = [both[a, b] for i, a in enumerate(ranking) for b in ranking[i + 1 :]] if summary.pairs else []
+    measured = f"{score.name}{' (points)' if score.percent else score.in_unit}"
     return Cells(
-        f"{display(name)}: differences in {score.name}{' (points)' if score is ACCURACY else ''}, with intervals "
-        f"that hold for all pairs together with {100 * problem['confidence']:g} %",
+        f"{display(name)}: differences in {measured}, with intervals that hold for "
+        f"all pairs together with {100 * problem['confidence']:g} %",
         ["Optimizer", "Compared with", "Verdict", "Difference", "Interval", f"{unit.capitalize()}s to add"],
         [
             [
@@ -130,9 +131,12 @@ def time_cells(name: str, problem: Mapping[str, Any], summary: Summary) -> Cells
     """
     measured = "validation and test" if problem["problem"]["keep_validation"] else "test"
     headings = [f"{unit} to {target}" for target in summary.times for unit in ("Seconds", "Epochs")]
+    what = "time of an epoch"
+    if summary.times:
+        measure = score_of(problem).measure
+        what = f"time to a {measured} {measure}, median over the runs; never counts as longest"
     return Cells(
-        f"{display(name)}: time to a {measured} accuracy, median over the runs; never counts as longest "
-        f"({problem['steps_per_epoch']} steps per epoch)",
+        f"{display(name)}: {what} ({problem['steps_per_epoch']} steps per epoch)",
         ["Optimizer", *headings, "Seconds per epoch"],
         [
             [

@@ -9,7 +9,7 @@ The columns are
     split            index of the division into training and validation part
     seed             of the run; of timing, the turn
     epoch            after which the value was measured, may be a fraction; empty for a value of the whole run
-    metric           name
+    metric           name; that of the score is test_accuracy, or test_ and the score's own name
     value            number; empty where it is not finite or not reached
 
 A pair's rows hold what a verdict needs beside the race: the level of its interval, how many runs of each candidate it
@@ -81,34 +81,36 @@ def rows(name: str, problem: Mapping[str, Any], curves: Mapping[str, np.ndarray]
         True
     """
     for candidate, entry in problem["candidates"].items():
-        found = itertools.chain(_tuning(candidate, curves), _race(candidate, entry, curves), _times(entry))
+        key = problem["score"]["key"]
+        found = itertools.chain(_tuning(candidate, curves, key), _race(candidate, entry, curves, key), _times(entry))
         yield from ((name, candidate, *row[:-1], _number(row[-1])) for row in found)
     yield from ((name, *row[:-1], _number(row[-1])) for row in _pairs(problem))
 
 
-def _tuning(candidate, curves):
+def _tuning(candidate, curves, key):
     for phase in ("coarse", "full"):
         if f"{candidate}/{phase}/seed" not in curves:
             continue
         runs = [curves[f"{candidate}/{phase}/{name}"] for name in ("learning_rate", "split", "seed")]
-        for metric in ("train_loss", "validation_loss", "validation_accuracy"):
+        for metric in ("train_loss", "validation_loss", "validation_score"):
+            shown = metric.replace("score", key)
             for rate, split, seed, curve in zip(*runs, curves[f"{candidate}/{phase}/{metric}"], strict=True):
                 setting = _setting({"learning_rate": rate})
-                yield from ((setting, phase, split, seed, epoch, metric, value) for epoch, value in enumerate(curve, 1))
+                yield from ((setting, phase, split, seed, epoch, shown, value) for epoch, value in enumerate(curve, 1))
 
 
-def _race(candidate, entry, curves):
+def _race(candidate, entry, curves, key):
     race = entry["race"]
     settings = [_setting(choice) for choice in entry["choices"]]
     runs = [(settings[split], "race", split, seed) for split, seed in zip(race["split"], race["seeds"], strict=True)]
-    for metric in ("train_loss", "test_loss", "test_accuracy"):
+    for metric in ("train_loss", "test_loss", "test_score"):
         for run, curve in zip(runs, curves[f"{candidate}/race/{metric}"], strict=True):
-            yield from ((*run, epoch, metric, value) for epoch, value in enumerate(curve, 1))
+            yield from ((*run, epoch, metric.replace("score", key), value) for epoch, value in enumerate(curve, 1))
     if "early_epochs" in curves:
-        for run, curve in zip(runs, curves[f"{candidate}/race/early_test_accuracy"], strict=True):
+        for run, curve in zip(runs, curves[f"{candidate}/race/early_test_score"], strict=True):
             for epoch, value in zip(curves["early_epochs"], curve, strict=True):
                 if epoch % 1:  # whole epochs are above
-                    yield *run, float(f"{epoch:.6g}"), "test_accuracy", value
+                    yield *run, float(f"{epoch:.6g}"), f"test_{key}", value
     for target, reached in entry["to_target"].items():
         for run, epochs in zip(runs, reached["epochs"], strict=True):
             yield *run, "", f"epochs to {target}", epochs

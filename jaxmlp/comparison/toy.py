@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxmlp.comparison import verdicts
+from jaxmlp.comparison import verdicts, wording
 
 __docformat__ = "google"
 __all__ = ["CURVES", "PROBLEM", "RECORD"]
@@ -40,7 +40,7 @@ def _tuning(rates, accuracies):
                     "learning_rate": rate,
                     "seed": seed,
                     "epochs": epochs,
-                    "validation_accuracy": reached,
+                    "validation_score": reached,
                     "validation_loss": None if failed else 3 * (1 - reached),
                     "first_nonfinite_step": 7 if failed else -1,
                     "failed": failed,
@@ -61,7 +61,7 @@ def _candidate(name, right):
         "race": {
             "seeds": _SEEDS,
             "split": [0] * len(_SEEDS),
-            "test_accuracy": scores.tolist(),
+            "test_score": scores.tolist(),
             "test_loss": (3 * (1 - scores)).tolist(),
             "train_loss": (2 * (1 - scores)).tolist(),
             "first_nonfinite_step": [-1] * len(_SEEDS),
@@ -77,11 +77,11 @@ def _curves(name, right):
     end = right.mean(axis=1)[:, None]
     accuracy = end * np.array([0.9, 0.97, 1.0])
     return {
-        f"{name}/race/test_accuracy": accuracy,
+        f"{name}/race/test_score": accuracy,
         f"{name}/race/test_loss": 3 * (1 - accuracy),
         f"{name}/race/train_loss": 2 * (1 - accuracy),
         f"{name}/race/right": np.packbits(right, axis=1),
-        f"{name}/race/early_test_accuracy": end * np.linspace(0.5, 1, 5),
+        f"{name}/race/early_test_score": end * np.linspace(0.5, 1, 5),
     }
 
 
@@ -97,12 +97,15 @@ PROBLEM: dict[str, Any] = {
         "epochs": _EPOCHS,
         "targets": [0.95],
         "keep_validation": False,
+        "loss": "softmax_cross_entropy",
+        "score": "accuracy",
         "source": "made up",
         "differences": "",
     },
     "examples": {"train": 1150, "validation": 287, "test": _EXAMPLES},
     "steps_per_epoch": 45,
     "data_sha256": "0" * 64,
+    "score": wording.ACCURACY,
     "confidence": _CONFIDENCE,
     "margin": _MARGIN,
     "chance": {"validation": 0.143, "test": _CHANCE},
@@ -132,7 +135,7 @@ for _name, _answers in _RIGHT.items():
 
 RECORD: dict[str, Any] = {
     "experiment": "optimizers",
-    "format": 2,
+    "format": 3,
     "command": "python -m experiments.optimizers --problem digits --seeds 3",
     "problem_chosen_because": "named by --problem",
     "provenance": {

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 __docformat__ = "google"
-__all__ = ["Choice", "Grid", "Neighbourhood", "Point", "Score", "Trial"]
+__all__ = ["Choice", "Grid", "Neighbourhood", "Outcome", "Point", "Trial"]
 
 Point = Mapping[str, float]
 """Hyperparameter -> value."""
@@ -29,14 +29,14 @@ class Trial(NamedTuple):
     """Whether to train for the full length; otherwise for the few epochs of the coarse pass."""
 
 
-class Score(NamedTuple):
+class Outcome(NamedTuple):
     """What a trial scored on the validation part at its end."""
 
-    accuracy: float
-    """Fraction; 0 for a run with a non-finite loss."""
+    value: float
+    """The score, with its sign changed where lower is better; the score's worst for a run that is not finite."""
 
     loss: float
-    """Nats per example; inf for a run with a non-finite loss."""
+    """Of the validation part; inf for a run that is not finite."""
 
 
 class Choice(NamedTuple):
@@ -97,7 +97,7 @@ class Neighbourhood:
         >>> search = Neighbourhood(Grid("learning_rate", [0.1, 1.0]), seeds=[0, 1])
         >>> scores = {}
         >>> while trials := search.ask(scores):
-        ...     scores |= {search.key(trial): Score(trial.point["learning_rate"] / 2, 0.1) for trial in trials}
+        ...     scores |= {search.key(trial): Outcome(trial.point["learning_rate"] / 2, 0.1) for trial in trials}
         >>> search.choice(scores)
         Choice(point={'learning_rate': 1.0}, at_edge=True)
     """
@@ -117,7 +117,7 @@ class Neighbourhood:
         """Return what identifies a trial."""
         return self._name(trial.point), trial.seed, trial.full
 
-    def ask(self, scores: Mapping[tuple[float, int, bool], Score]) -> list[Trial]:
+    def ask(self, scores: Mapping[tuple[float, int, bool], Outcome]) -> list[Trial]:
         """Return the next trials, given the scores of all earlier ones; an empty list when the search has ended."""
         coarse, full = self._by_index(scores)
         if len(self._given) > 3:
@@ -135,8 +135,8 @@ class Neighbourhood:
         missing = self._around([centre]) - done.keys()
         return [trial for i in sorted(missing) for trial in self._trials([i], self.seeds[len(full.get(i, [])) :], True)]
 
-    def choice(self, scores: Mapping[tuple[float, int, bool], Score]) -> Choice:
-        """Return the point of the best mean accuracy over all seeds; ties go to the lower loss."""
+    def choice(self, scores: Mapping[tuple[float, int, bool], Outcome]) -> Choice:
+        """Return the point of the best mean score over all seeds; ties go to the lower loss."""
         full = self._by_index(scores)[1]
         best = _best({i: _mean(found) for i, found in full.items() if len(found) == len(self.seeds)})
         at_edge = len(self._index) > 1 and best in (self.grid.first, self.grid.last)
@@ -169,9 +169,9 @@ class Neighbourhood:
 
 
 def _mean(scores):
-    return Score(float(np.mean([s.accuracy for s in scores])), float(np.mean([s.loss for s in scores])))
+    return Outcome(float(np.mean([s.value for s in scores])), float(np.mean([s.loss for s in scores])))
 
 
 def _best(scores):
     """The index of the best score; ties go to the lower loss, then to the lower index."""
-    return min(scores, key=lambda i: (-scores[i].accuracy, scores[i].loss, i))
+    return min(scores, key=lambda i: (-scores[i].value, scores[i].loss, i))

@@ -1,8 +1,8 @@
 """Verdicts over all pairs of candidates: simultaneous intervals of the differences, and what each of them says.
 
 A candidate is trained n times, and each run answers the same T test examples. The difference of two candidates' mean
-scores varies for two reasons: other seeds, and other test examples. Both are in the interval where right and wrong
-answers were kept; otherwise it covers the seeds alone.
+scores varies for two reasons: other seeds, and other test examples. Both are in the interval where the score of each
+example was kept; otherwise it covers the seeds alone.
 """
 
 import itertools
@@ -40,8 +40,9 @@ class Runs(NamedTuple):
     scores: np.ndarray
     """(n,), one score per run, e.g. test accuracy as a fraction."""
 
-    right: np.ndarray | None = None
-    """(n, T) booleans, whether each run answers each test example right; None where the score is not an accuracy."""
+    examples: np.ndarray | None = None
+    """(n, T), what each test example scores in each run, e.g. whether it is answered right; None where the score is not
+    a mean over examples."""
 
 
 class Pair(NamedTuple):
@@ -73,7 +74,7 @@ class Pair(NamedTuple):
     """Variance of the difference over seeds."""
 
     examples_variance: float | None
-    """Variance of the difference that test examples add; None where right and wrong answers were not kept."""
+    """Variance of the difference that test examples add; None where the scores of the examples were not kept."""
 
     degrees_of_freedom: float
     """Of the t distribution behind the interval."""
@@ -164,7 +165,7 @@ def compare(
         examples_variance = Var_t(p_a[t] - p_b[t]) / T - e_a^2 / (n_a T) - e_b^2 / (n_b T), at least 0
         interval = difference +- t(level, df) sqrt(runs_variance + examples_variance)
 
-    s^2 is the variance of the scores, p[t] the share of runs that answer test example t right, and e^2 the variance
+    s^2 is the variance of the scores, p[t] the mean over the runs of what test example t scores, and e^2 the variance
     that neither run nor example explains, which is in the first two terms already and is counted once. df is Welch and
     Satterthwaite's; the examples' part has T - 1.
 
@@ -195,10 +196,10 @@ def compare(
     if not np.isfinite(difference) or min(len(values) for values in scores) < 2:
         return Pair(a, b, difference, np.nan, np.nan, UNDECIDED, None, np.nan, None, np.nan)
     parts = [values.var(ddof=1) / len(values) for values in scores]
-    runs_variance, examples_variance = sum(parts), _examples_variance(runs_a.right, runs_b.right)
+    runs_variance, examples_variance = sum(parts), _examples_variance(runs_a.examples, runs_b.examples)
     terms = [(part, len(values) - 1) for part, values in zip(parts, scores, strict=True)]
-    if examples_variance is not None and runs_a.right is not None:
-        terms.append((examples_variance, runs_a.right.shape[1] - 1))
+    if examples_variance is not None and runs_a.examples is not None:
+        terms.append((examples_variance, runs_a.examples.shape[1] - 1))
     half, df = _half_width(terms, level)
     verdict = _verdict(difference, half, margin, higher_is_better)
     more = None
@@ -267,19 +268,19 @@ def spend(looks: Sequence[float], error: float = 0.05) -> list[float]:
     return [float(value) for value in np.diff(spent, prepend=0.0)]
 
 
-def _examples_variance(right_a, right_b):
-    if right_a is None or right_b is None:
+def _examples_variance(each_a, each_b):
+    if each_a is None or each_b is None:
         return None
-    a, b = np.asarray(right_a, float), np.asarray(right_b, float)
+    a, b = np.asarray(each_a, float), np.asarray(each_b, float)
     count = a.shape[1]
     examples = (a.mean(axis=0) - b.mean(axis=0)).var(ddof=1) / count
     return max(0.0, float(examples - sum(_residual_variance(runs) / (len(runs) * count) for runs in (a, b))))
 
 
-def _residual_variance(right):
-    """Mean square of what neither the run nor the example explains, of right (n, T)."""
-    n, count = right.shape
-    residuals = right - right.mean(axis=1, keepdims=True) - right.mean(axis=0, keepdims=True) + right.mean()
+def _residual_variance(each):
+    """Mean square of what neither the run nor the example explains, of each (n, T)."""
+    n, count = each.shape
+    residuals = each - each.mean(axis=1, keepdims=True) - each.mean(axis=0, keepdims=True) + each.mean()
     return float((residuals**2).sum() / ((n - 1) * (count - 1)))
 
 

@@ -6,16 +6,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmlp.comparison.statistics import Interval
+from jaxmlp.comparison.statistics import Interval, interval
 
 __docformat__ = "google"
 __all__ = [
     "ACCURACY",
-    "Score",
+    "ScoreText",
     "capital",
     "count",
     "display",
     "join",
+    "loss_unit",
     "number",
     "percent",
     "plus_minus",
@@ -23,6 +24,7 @@ __all__ = [
     "score_of",
     "seconds",
     "sentence",
+    "target_name",
     "unit_of",
 ]
 
@@ -40,14 +42,11 @@ _NAMES = {
 _NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"]
 
 
-class Score(NamedTuple):
-    """What the candidates are compared by, and how it is written."""
+class ScoreText(NamedTuple):
+    """How the score that candidates are compared by is written."""
 
-    key: str
-    """Its name in the record's race."""
-
-    name: str
-    """In a sentence."""
+    measure: str
+    """Its own name, e.g. "accuracy"."""
 
     scale: float
     """What a value is multiplied by before it is written."""
@@ -64,15 +63,37 @@ class Score(NamedTuple):
     higher_is_better: bool
     """Whether a larger value is better."""
 
+    @property
+    def name(self) -> str:
+        """The score on the test set, in a sentence."""
+        return f"test {self.measure}"
+
+    @property
+    def percent(self) -> bool:
+        """Whether values are written in percent."""
+        return self.unit == " %"
+
+    @property
+    def in_unit(self) -> str:
+        """The unit in brackets, after a heading or the name of an axis, with a space before it."""
+        return f" ({self.unit.strip()})" if self.unit else ""
+
+    @property
+    def drawn(self) -> str:
+        """What is drawn on an axis after "test" or "validation": the error where the score is an accuracy."""
+        if not (self.percent and self.higher_is_better):
+            return self.measure + self.in_unit
+        return self.measure.replace("accuracy", "error") + " (%)" if "accuracy" in self.measure else "error (%)"
+
     def value(self, value: float) -> str:
         """Write a value without its unit."""
-        return f"{self.scale * value:.{self.digits}f}" if np.isfinite(value) else "not finite"
+        return self._write(value, "", self.digits) if np.isfinite(value) else "not finite"
 
     def difference(self, value: float, digits: int | None = None) -> str:
         """Write a difference with its sign, without its unit."""
         if not np.isfinite(value):
             return "not finite"
-        text = f"{self.scale * value:+.{self.digits if digits is None else digits}f}"
+        text = self._write(value, "+", self.digits if digits is None else digits)
         return text.replace("-", "\u2212") if float(text) else text[1:]
 
     def margin(self, value: float) -> str:
@@ -85,24 +106,80 @@ class Score(NamedTuple):
             return self.value(value.mean)
         return f"{self.value(value.mean)} ± {self.value(value.half_width)}"
 
+    def _write(self, value, sign, digits):
+        value = self.scale * value
+        if digits > _MOST_DIGITS or abs(value) >= 10**_MOST_DIGITS:
+            return f"{value:{sign}.3g}"
+        return f"{value:{sign}.{digits}f}"
 
-ACCURACY = Score("test_accuracy", "test accuracy", 100, 2, " %", " points", True)
-"""The score of a classification."""
+
+_MOST_DIGITS = 6  # a number with more of them is written with an exponent
+
+ACCURACY: dict[str, Any] = {"name": "accuracy", "key": "accuracy", "unit": "%", "scale": 100, "higher_is_better": True}
+"""The record's entry of the score of a classification."""
 
 
-def score_of(problem: Mapping[str, Any]) -> Score:
-    """Return the score that a problem's candidates are compared by: test accuracy, unless the record names another.
+def score_of(problem: Mapping[str, Any]) -> ScoreText:
+    """Return how the score of a problem is written.
+
+    Shares have two decimals of a percent; other scores have those that the smallest interval of a candidate needs for
+    two digits.
 
     Args:
         problem: the record's entry of the problem.
 
     Example:
-        >>> score_of({}).name, score_of({"score": "test_loss"}).higher_is_better
-        ('test accuracy', False)
+        >>> from jaxmlp.comparison import toy
+        >>> score_of(toy.PROBLEM).name, score_of(toy.PROBLEM).margin(0.002)
+        ('test accuracy', '0.2 points')
     """
-    key = problem.get("score", ACCURACY.key)
-    name = key.replace("_", " ")
-    return ACCURACY if key == ACCURACY.key else Score(key, name, 1, 4, "", f" in {name}", "accuracy" in key)
+    score = problem["score"]
+    percent = score["unit"] == "%"
+    unit = f" {score['unit']}" if score["unit"] else ""
+    difference = " points" if percent else unit or f" in test {score['name']}"
+    digits = 2 if percent else _digits(problem)
+    return ScoreText(score["name"], score["scale"], digits, unit, difference, score["higher_is_better"])
+
+
+def target_name(score: Mapping[str, Any], target: float) -> str:
+    """Write a target.
+
+    Args:
+        score: the record's entry of the score.
+        target: value of the score.
+
+    Example:
+        >>> target_name(ACCURACY, 0.97), target_name(ACCURACY | {"name": "R2", "unit": "", "scale": 1}, 0.5)
+        ('97 %', 'R2 0.5')
+    """
+    if score["unit"] == "%":
+        return f"{100 * target:g} %"
+    return f"{score['name']} {target:g}{' ' * bool(score['unit'])}{score['unit']}"
+
+
+def _digits(problem):
+    """Decimals at which the smallest interval of a candidate has two digits, or the largest value four."""
+    races = [[v for v in entry["race"]["test_score"] if v is not None] for entry in problem["candidates"].values()]
+    halves = [half_width for values in races if len(values) > 1 for _, half_width, _ in [interval(values)]]
+    sizes = [abs(value) for values in races for value in values if value]
+    if not sizes:
+        return 4
+    least = 1e-4 * float(np.median(sizes))  # an interval of next to nothing needs no more digits than that
+    smallest = max(min(halves, default=0.0), 10 * least)
+    return max(0, 1 - math.floor(math.log10(smallest)))
+
+
+def loss_unit(problem: Mapping[str, Any]) -> str:
+    """Return the unit of the loss in brackets, with a space before it, or nothing where the loss has none.
+
+    Args:
+        problem: the record's entry of the problem.
+
+    Example:
+        >>> loss_unit({"problem": {"loss": "softmax_cross_entropy"}})
+        ' (nats per example)'
+    """
+    return " (nats per example)" if problem["problem"]["loss"] == "softmax_cross_entropy" else ""
 
 
 def unit_of(problem: Mapping[str, Any]) -> str:

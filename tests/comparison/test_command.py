@@ -67,11 +67,11 @@ def copied(finished, folder):
 def test_a_run_leaves_its_record_and_curves(finished):
     assert {path.name for path in finished.iterdir()} == {"results.json", "curves.npz"}
     results = json.loads((finished / "results.json").read_text())
-    assert results["format"] == 2 and results["problem_chosen_because"] == "named by --problem"
+    assert results["format"] == 3 and results["problem_chosen_because"] == "named by --problem"
     assert results["provenance"]["versions"]["jax"]
     problem, curves = results["problems"]["digits"], load_arrays(finished / "curves.npz")
-    assert curves["digits/adam/race/test_accuracy"].shape == (2, 2) and "digits/early_epochs" in curves
-    assert len(problem["candidates"]["adam"]["race"]["test_accuracy"]) == 2 and problem["data_sha256"]
+    assert curves["digits/adam/race/test_score"].shape == (2, 2) and "digits/early_epochs" in curves
+    assert len(problem["candidates"]["adam"]["race"]["test_score"]) == 2 and problem["data_sha256"]
 
 
 @pytest.mark.slow
@@ -110,7 +110,7 @@ def test_a_record_is_extended_and_trains_nothing_again(finished, tmp_path):
     before = record.read(finished / "results.json")["problems"]["digits"]
     for name, entry in results["candidates"].items():
         assert entry["race"]["seeds"] == [1000, 1001, 1002]
-        assert entry["race"]["test_accuracy"][:2] == before["candidates"][name]["race"]["test_accuracy"]
+        assert entry["race"]["test_score"][:2] == before["candidates"][name]["race"]["test_score"]
         assert entry["tuning"] == before["candidates"][name]["tuning"]
     assert results["effort"]["full"] == before["effort"]["full"]
 

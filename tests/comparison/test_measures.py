@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 import jaxmlp
-from jaxmlp.comparison.measures import Early, PackedRight, early_steps
+from jaxmlp.comparison import scores
+from jaxmlp.comparison.measures import Early, early_steps
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def test_an_early_measurement_is_that_of_a_run_that_stops_there(digits, unoptimi
         epochs=2,
         batch_size=9,  # eleven batches and a remainder
         validation=digits.test,
-        metrics={"accuracy": accuracy, "right": PackedRight(accuracy)},
+        metrics={"accuracy": accuracy, "right": scores.Examples(scores.get("accuracy"), net.apply)},
         step_metrics={
             "early": Early(jax.numpy.asarray(digits.test[0]), jax.numpy.asarray(digits.test[1]), accuracy, (3, 12)),
             "index": lambda step: step.index,

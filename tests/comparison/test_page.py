@@ -129,7 +129,7 @@ def test_names_are_escaped_everywhere(tmp_path, results):
 def test_every_outcome_is_drawn(tmp_path, results):
     problem = results["problems"]["digits"]
     race = problem["candidates"]["adam"]["race"]
-    race["failed"], race["test_accuracy"], race["test_loss"] = [True, False, False], [0.1, 0.96, 0.95], [None, 0.1, 0.1]
+    race["failed"], race["test_score"], race["test_loss"] = [True, False, False], [0.1, 0.96, 0.95], [None, 0.1, 0.1]
     problem["race"]["looks"] = [{"seeds": 2, "error": 0.01}, {"seeds": 3, "error": 0.04}]
     problem["candidates"]["sgd"]["widened"] = 2
     page, _ = page_of(tmp_path, results)
@@ -175,7 +175,7 @@ def test_the_budget_is_drawn_from_the_short_runs(results):
                 "learning_rate": rate,
                 "seed": 0,
                 "epochs": 1,
-                "validation_accuracy": accuracy,
+                "validation_score": accuracy,
                 "failed": False,
             }
             for rate, accuracy in zip(entry["learning_rates"], (0.5, 0.9, 0.8, 0.7), strict=True)

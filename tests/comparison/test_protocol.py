@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxmlp
-from jaxmlp.comparison import entries, plans, problems, protocol, race, statistics, verdicts
+from jaxmlp.comparison import entries, plans, problems, protocol, race, scores, statistics, verdicts
 from jaxmlp.comparison.store import RunStore
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
@@ -42,22 +42,22 @@ def test_the_record_says_what_was_tried_chosen_and_measured(finished):
     assert record["race"] == {"epochs": 2, "looks": [{"seeds": 2, "error": 0.05}], "added_looks": 0}
     assert record["effort"]["epochs_trained"] == 2 * (2 * 2 + 2 * 2) and record["effort"]["coarse"] == 0
     for name, entry in record["candidates"].items():
-        best = max(entry["tuning"], key=lambda run: run["validation_accuracy"])
+        best = max(entry["tuning"], key=lambda run: run["validation_score"])
         assert entry["choices"] == [{"learning_rate": best["learning_rate"], "at_edge": True}]
         assert entry["learning_rates"] == [0.01, 0.1] and entry["widened"] == 0
         assert entry["race"]["seeds"] == [1000, 1001] and entry["race"]["split"] == [0, 0]
         assert len(entry["timing"]["seconds_per_epoch"]) == 5
         right = np.unpackbits(curves[f"{name}/race/right"], axis=1, count=360)
-        np.testing.assert_allclose(right.mean(axis=1), entry["race"]["test_accuracy"], atol=1e-7)
-        assert curves[f"{name}/race/test_accuracy"].shape == (2, 2)
-        assert curves[f"{name}/race/early_test_accuracy"].shape == (2, 20) == (2, len(curves["early_epochs"]))
+        np.testing.assert_allclose(right.mean(axis=1), entry["race"]["test_score"], atol=1e-7)
+        assert curves[f"{name}/race/test_score"].shape == (2, 2)
+        assert curves[f"{name}/race/early_test_score"].shape == (2, 20) == (2, len(curves["early_epochs"]))
 
 
 def test_the_verdicts_are_those_of_the_kept_answers(finished):
     record, curves = finished
     runs = {
         name: verdicts.Runs(
-            curves[f"{name}/race/test_accuracy"][:, -1].astype(float),
+            curves[f"{name}/race/test_score"][:, -1].astype(float),
             np.unpackbits(curves[f"{name}/race/right"], axis=1, count=360).astype(bool),
         )
         for name in ("sgd", "adam")
@@ -83,17 +83,17 @@ def test_a_race_run_is_fit_alone_and_early_measurements_lead_to_the_ends_of_epoc
         metrics={"accuracy": jaxmlp.accuracy(net.apply)},
     )
     ends = result.history.metrics["accuracy"]
-    np.testing.assert_allclose(curves["adam/race/test_accuracy"][0], ends, atol=1e-7)
+    np.testing.assert_allclose(curves["adam/race/test_score"][0], ends, atol=1e-7)
     early = curves["early_epochs"]
     np.testing.assert_allclose(early, np.arange(1, 21) / 10, atol=0.5 / record["steps_per_epoch"])
-    np.testing.assert_allclose(curves["adam/race/early_test_accuracy"][0, [9, 19]], ends, atol=1e-7)
+    np.testing.assert_allclose(curves["adam/race/early_test_score"][0, [9, 19]], ends, atol=1e-7)
 
 
 def test_the_time_to_a_target_is_the_first_measurement_that_reaches_it(finished):
     record, curves = finished
     for name, entry in record["candidates"].items():
         for target, reached in entry["to_target"].items():
-            for epochs, curve in zip(reached["epochs"], curves[f"{name}/race/early_test_accuracy"], strict=True):
+            for epochs, curve in zip(reached["epochs"], curves[f"{name}/race/early_test_score"], strict=True):
                 over = np.flatnonzero(curve >= float(target[:-2]) / 100 - 1e-7)
                 assert epochs == (curves["early_epochs"][over[0]] if len(over) else None)
 
@@ -153,7 +153,7 @@ def test_a_record_that_is_extended_is_that_of_the_longer_race_with_one_more_look
 def test_only_what_is_undecided_gets_more_seeds(tmp_path, data, monkeypatch):
     tested = []
 
-    def update(pairs, runs, error, look, margin):
+    def update(pairs, runs, error, look, margin, higher_is_better):
         tested.append({name: len(r.scores) for name, r in runs.items()})
         words = {("sgd", "adam"): "better", ("sgd", "momentum"): "undecided", ("adam", "momentum"): "worse"}
         words = words if look == 0 else dict.fromkeys(words, "equal")
@@ -181,7 +181,7 @@ def test_splits_repeat_tuning_and_choice_and_share_the_seeds_out(tmp_path, data)
     assert record["splits"] == 2 and len(entry["choices"]) == 2
     assert entry["race"]["seeds"] == [1000, 1001, 1002, 1003] and entry["race"]["split"] == [0, 1, 0, 1]
     assert {(run["split"], run["seed"]) for run in entry["tuning"]} == {(0, 0), (1, 1)}
-    accuracies = [[run["validation_accuracy"] for run in entry["tuning"] if run["split"] == split] for split in (0, 1)]
+    accuracies = [[run["validation_score"] for run in entry["tuning"] if run["split"] == split] for split in (0, 1)]
     assert accuracies[0] != accuracies[1]
     assert curves["sgd/full/split"].tolist() == [0, 0, 1, 1]
 
@@ -217,7 +217,7 @@ def test_runs_that_diverge_or_stay_at_chance_have_failed(tmp_path, data):
         part: statistics.chance_level(getattr(data, part)[1]) for part in ("validation", "test")
     }
     assert entry["race"]["first_nonfinite_step"] == [-1] and entry["tuning"][0]["first_nonfinite_step"] == -1
-    assert entry["race"]["failed"] == [entry["race"]["test_accuracy"][0] <= record["chance"]["test"]]
+    assert entry["race"]["failed"] == [entry["race"]["test_score"][0] <= record["chance"]["test"]]
 
 
 def test_a_finite_loss_at_the_level_of_chance_is_a_failed_run():
@@ -227,15 +227,15 @@ def test_a_finite_loss_at_the_level_of_chance_is_a_failed_run():
         "first_nonfinite_step": np.full(3, -1),
     }
     accuracy = np.array([0.12, 0.121, 0.9])
-    assert entries.failed(table, accuracy, chance=0.12).tolist() == [True, False, True]
+    assert entries.failed(table, accuracy, 0.12, scores.get("accuracy")).tolist() == [True, False, True]
 
 
 @pytest.mark.slow
 def test_a_validation_part_that_is_kept_is_measured_too(tmp_path, data):
     problem = dataclasses.replace(SHORT, keep_validation=True, targets=(0.5,))
     record, curves = execute(tmp_path / "runs", plan_of("sgd", problem=problem), data)
-    assert len(record["candidates"]["sgd"]["race"]["validation_accuracy"]) == 2
-    both = np.minimum(*(curves[f"sgd/race/early_{part}_accuracy"] for part in ("test", "validation")))
+    assert len(record["candidates"]["sgd"]["race"]["validation_score"]) == 2
+    both = np.minimum(*(curves[f"sgd/race/early_{part}_score"] for part in ("test", "validation")))
     for epochs, curve in zip(record["candidates"]["sgd"]["to_target"]["50 %"]["epochs"], both, strict=True):
         assert epochs == curves["early_epochs"][np.flatnonzero(curve >= 0.5)[0]]
 

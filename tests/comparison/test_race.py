@@ -45,21 +45,21 @@ def test_one_candidate_has_no_pairs():
 
 def table(accuracy, right, split):
     packed = np.packbits(np.asarray(right, bool), axis=1)
-    return {"test_accuracy": np.asarray(accuracy)[:, None], "right": packed, "split": np.asarray(split)}
+    return {"test_score": np.asarray(accuracy)[:, None], "right": packed, "split": np.asarray(split)}
 
 
 def test_without_splits_each_run_counts_and_a_look_takes_the_first_ones():
     right = [[1, 0, 1], [1, 1, 1], [0, 0, 1]]
     runs = runs_of(table([2 / 3, 1, 1 / 3], right, [0, 0, 0]), 2, 1, 3)
     np.testing.assert_array_equal(runs.scores, [2 / 3, 1])
-    np.testing.assert_array_equal(runs.right, np.array(right[:2], bool))
+    np.testing.assert_array_equal(runs.examples, np.array(right[:2], bool))
 
 
 def test_with_splits_each_split_counts_by_the_mean_of_its_runs():
     right = [[1, 0, 1], [1, 1, 1], [0, 0, 1], [1, 0, 1]]
     runs = runs_of(table([2 / 3, 1, 1 / 3, 2 / 3], right, [0, 1, 0, 1]), 4, 2, 3)
     np.testing.assert_allclose(runs.scores, [0.5, 5 / 6])
-    np.testing.assert_array_equal(runs.right, [[0.5, 0, 1], [1, 0.5, 1]])
+    np.testing.assert_array_equal(runs.examples, [[0.5, 0, 1], [1, 0.5, 1]])
 
 
 def test_power_is_that_of_the_pooled_spread_and_unknown_for_one_run():

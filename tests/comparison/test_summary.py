@@ -141,16 +141,20 @@ def test_intervals_say_what_they_cover(problem):
 
 
 def test_several_splits_count_as_units(problem):
-    race = {"split": [0, 1, 0], "test_accuracy": [0.9, 0.7, 0.8]}
-    assert summary.unit_values({"splits": 2}, race, "test_accuracy") == pytest.approx([0.85, 0.7], abs=1e-12)
-    assert summary.unit_values({"splits": 1}, race, "test_accuracy").tolist() == [0.9, 0.7, 0.8]
+    race = {"split": [0, 1, 0], "test_score": [0.9, 0.7, 0.8]}
+    assert summary.unit_values({"splits": 2}, race, "test_score") == pytest.approx([0.85, 0.7], abs=1e-12)
+    assert summary.unit_values({"splits": 1}, race, "test_score").tolist() == [0.9, 0.7, 0.8]
 
 
 def test_a_score_where_lower_is_better_ranks_from_below(problem):
-    problem |= {"score": "test_loss", "margin": None}
+    score = {"name": "loss", "key": "loss", "unit": "", "scale": 1, "higher_is_better": False}
+    problem |= {"score": score, "margin": None}
+    for entry in problem["candidates"].values():
+        entry["race"]["test_score"] = entry["race"]["test_loss"]
     found = summary.summarise("digits", problem)
     assert [row.label for row in found.rows] == ["Nesterov", "Adam", "SGD"]
     assert wording.score_of(problem).margin(0.02) == "0.02 in test loss"
+    assert wording.score_of(problem).interval(found.rows[0].score) == "0.106 ± 0.024"
 
 
 def test_times_inside_the_noise_are_called_so(problem):

@@ -5,12 +5,12 @@ import pytest
 
 from jaxmlp.comparison.plans import DEFAULT_OPTIMIZERS, make_plan
 from jaxmlp.comparison.problems import get
-from jaxmlp.comparison.tuning import Grid, Neighbourhood, Score
+from jaxmlp.comparison.tuning import Grid, Neighbourhood, Outcome
 
 RATES = [float(f"{rate:.4g}") for rate in np.logspace(-3, 1, 9)]
 WIDEST = [Grid("learning_rate", RATES, widen=4).point(i)["learning_rate"] for i in range(-4, 13)]
 SEEDS = (0, 1, 2)
-FAILED = Score(0.0, np.inf)
+FAILED = Outcome(0.0, np.inf)
 
 
 def hill(optimum, *, coarse_shift=0.0, noise=0.0, cliff=1.2, seed=0):
@@ -25,7 +25,7 @@ def hill(optimum, *, coarse_shift=0.0, noise=0.0, cliff=1.2, seed=0):
         if off > cliff:
             return FAILED
         accuracy = 0.98 - 0.01 * off**2 - (0 if trial.full else 0.02) + noise * random.standard_normal()
-        return Score(accuracy, 1 - accuracy)
+        return Outcome(accuracy, 1 - accuracy)
 
     return respond
 
@@ -103,13 +103,13 @@ def test_a_list_of_uneven_rates_is_searched_in_its_order():
     assert seeds_at_full_length(trials).keys() == {0.01, 0.08, 0.2}
 
 
-def test_the_choice_is_by_mean_accuracy_and_ties_go_to_the_lower_loss():
+def test_the_choice_is_by_mean_score_and_ties_go_to_the_lower_loss():
     search = Neighbourhood(Grid("learning_rate", [0.1, 1.0]), (0, 1))
-    scores = {(0.1, 0, True): Score(0.9, 0.3), (0.1, 1, True): Score(0.7, 0.3)}
-    assert search.choice(scores | {(1.0, 0, True): Score(0.8, 0.2), (1.0, 1, True): Score(0.8, 0.2)}).point == {
+    scores = {(0.1, 0, True): Outcome(0.9, 0.3), (0.1, 1, True): Outcome(0.7, 0.3)}
+    assert search.choice(scores | {(1.0, 0, True): Outcome(0.8, 0.2), (1.0, 1, True): Outcome(0.8, 0.2)}).point == {
         "learning_rate": 1.0
     }
-    assert search.choice(scores | {(1.0, 0, True): Score(0.8, 0.5), (1.0, 1, True): Score(0.79, 0.1)}).point == {
+    assert search.choice(scores | {(1.0, 0, True): Outcome(0.8, 0.5), (1.0, 1, True): Outcome(0.79, 0.1)}).point == {
         "learning_rate": 0.1
     }
 
@@ -117,7 +117,7 @@ def test_the_choice_is_by_mean_accuracy_and_ties_go_to_the_lower_loss():
 def test_a_failed_run_counts_in_the_mean():
     def respond(trial):
         rate = trial.point["learning_rate"]
-        return FAILED if rate == 1.0 and trial.seed == 2 else Score(0.98 - 0.01 * abs(np.log10(rate) + 0.1), 0.1)
+        return FAILED if rate == 1.0 and trial.seed == 2 else Outcome(0.98 - 0.01 * abs(np.log10(rate) + 0.1), 0.1)
 
     search, scores, _ = search_on(respond)
     assert search.choice(scores).point == {"learning_rate": 0.3162}

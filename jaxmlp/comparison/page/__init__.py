@@ -29,7 +29,7 @@ _READING = (
 _FILES = {
     "results.json": "the record",
     "runs.csv": "every number of every run, one row each",
-    "curves.npz": "curves, and right and wrong answers",
+    "curves.npz": "curves, and the score of each test example",
     "table.md": "tables in Markdown",
     "table.tex": "table in LaTeX",
 }
@@ -105,12 +105,10 @@ def _section(name, problem, summary, curves, where):
     parts += [f"<h2>Results in numbers{where}</h2>"]
     parts += [_table(cells) for cells in tables.all_cells(name, problem, summary)]
     parts.append(f"<h2>Learning curves{where}</h2>")
-    shown = "test error (%)" if score.unit == " %" else score.name
-    quantity = "test_accuracy" if score.unit == " %" else score.key
     parts += [
-        _lines(f"{shown.capitalize()} by epoch. {_READING}", panels.curves(problem, summary, curves, quantity)),
+        _lines(f"Test {score.drawn} by epoch. {_READING}", panels.curves(problem, summary, curves, "test_score")),
         _lines(
-            "Training loss (nats per example) by epoch, drawn alike.",
+            f"Training loss{wording.loss_unit(problem)} by epoch, drawn alike.",
             panels.curves(problem, summary, curves, "train_loss"),
         ),
     ]
@@ -118,15 +116,14 @@ def _section(name, problem, summary, curves, where):
     budget = panels.budget(problem, summary)
     if budget:
         parts += [f"<h2>Tuning budget{where}</h2>", _budget(problem, budget)]
-    parts.append(f"<h2>Time to target{where}</h2>")
+    parts.append(f"<h2>{'Time to target' if summary.times else 'Time'}{where}</h2>")
     for target, found in summary.times.items():
         reached = any(np.isfinite(duration.seconds) for duration in found.values())
         picture = dots.times(problem, summary, target) if reached else ""
         parts.append(_figure(picture, durations.in_words(problem, target, found)))
-    parts.append(
-        f"<p class=note>{_text(durations.cost_of_an_epoch(problem))} Each dot is a run, each line the median and each "
-        "bar its 95 % interval, from the runs and the timing together.</p>"
-    )
+    reading = " Each dot is a run, each line the median and each bar its 95 % interval, from the runs and the timing "
+    reading = reading + "together." if summary.times else ""
+    parts.append(f"<p class=note>{_text(durations.cost_of_an_epoch(problem) + reading)}</p>")
     parts += [f"<h2>Small print{where}</h2>", _list(small_print.of_problem(problem, summary))]
     return "".join(parts)
 
@@ -167,7 +164,7 @@ def _matrix(problem, summary):
     margin = f"; equal: it lies within {score.margin(problem['margin'])} of 0" if problem["margin"] else ""
     reading = (
         "Read by row: what the optimizer on the left is, compared with the one above, and the difference in "
-        f"{score.name}{' in points' if score is wording.ACCURACY else ''}. Better and worse: the interval of the "
+        f"{score.name}{' in points' if score.percent else score.in_unit}. Better and worse: the interval of the "
         f"difference leaves out 0{margin}. Undecided: at the present spreads, so many more {unit}s of each would "
         f"decide. All intervals hold together with {100 * problem['confidence']:g} %."
     )
@@ -199,9 +196,9 @@ def _sensitivity(problem, summary):
     tuning = problem["tuning"]
     rings = f"Rings: {_runs(tuning['coarse'])}. " if tuning["coarse"]["seeds"] else ""
     reading = (
-        f"Validation error (%) by learning rate. {rings}Dots: {_runs(tuning['full'])}, from which the choice was made "
-        "(dashed line and figure beside the name). Crosses: failed runs. A wide valley means that the learning rate "
-        "needs little care."
+        f"Validation {wording.score_of(problem).drawn} by learning rate. {rings}Dots: {_runs(tuning['full'])}, from "
+        "which the choice was made (dashed line and figure beside the name). Crosses: failed runs. A wide valley means "
+        "that the learning rate needs little care."
     )
     return f"<figure><p class=axes>{_text(reading)}</p>{panels.sensitivity(problem, summary)}</figure>"
 
@@ -214,8 +211,8 @@ def _budget(problem, picture):
     coarse = problem["tuning"]["coarse"]
     source = f"It rests on the short runs ({_runs(coarse)}). " if coarse["seeds"] else ""
     reading = (
-        "Expected validation error (%) of the best of k learning rates, drawn without replacement from a window around "
-        "the optimizer's own optimum that is as wide for all. "
+        f"Expected validation {wording.score_of(problem).drawn} of the best of k learning rates, drawn without "
+        "replacement from a window around the optimizer's own optimum that is as wide for all. "
         f"{source}Band: 95 %, by bootstrap; at the top right: after three tries."
     )
     return f"<figure><p class=axes>{_text(reading)}</p>{picture}</figure>"

@@ -34,11 +34,11 @@ def runs(problem: Mapping[str, Any], found: Summary) -> str:
     strips = []
     for row in found.rows:
         race = problem["candidates"][row.name]["race"]
-        values = score.scale * summary.unit_values(problem, race, score.key)
+        values = score.scale * summary.unit_values(problem, race, "test_score")
         split = problem["splits"] > 1
         titles = [f"{unit} {n}" for n in (sorted(set(race["split"])) if split else race["seeds"])]
         failed = [False] * len(values) if split else race["failed"]
-        marks = [(v, f"{t}: {v:.{score.digits}f}{score.unit}") for v, t in zip(values, titles, strict=True)]
+        marks = [(v, f"{t}: {score.value(v / score.scale)}{score.unit}") for v, t in zip(values, titles, strict=True)]
         half = 0.0 if row.score.n == 1 else row.score.half_width
         mean = row.score.mean
         ends = (score.scale * (mean - half), score.scale * (mean + half))
@@ -51,7 +51,7 @@ def runs(problem: Mapping[str, Any], found: Summary) -> str:
     inside = [value for strip in strips for value, _ in strip.dots] or [0.0, 1.0]
     # A failed run far away must not press all the others into one corner.
     ends = [end for s in strips if not s.failed for end in (s.low, s.high)]
-    return _strips(strips, svg.scale([*inside, *ends], ticks=7), f"{score.name}{' (%)' if score.unit == ' %' else ''}")
+    return _strips(strips, svg.scale([*inside, *ends], ticks=7), score.name + score.in_unit)
 
 
 def times(problem: Mapping[str, Any], found: Summary, target: str) -> str:

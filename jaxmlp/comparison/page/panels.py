@@ -9,10 +9,11 @@ import numpy as np
 
 from jaxmlp.comparison import statistics, wording
 from jaxmlp.comparison.page import svg
+from jaxmlp.comparison.page.svg import Scale
 from jaxmlp.comparison.summary import Summary
 
 __docformat__ = "google"
-__all__ = ["budget", "curves", "profile", "sensitivity"]
+__all__ = ["axis", "budget", "curves", "drawn", "profile", "sensitivity"]
 
 _HEIGHT = 132  # in pixels
 
@@ -26,35 +27,36 @@ def curves(problem: Mapping[str, Any], found: Summary, of: Curves, quantity: str
         problem: the record's entry of the problem.
         found: its summary.
         of: the problem's curves, candidate/race/quantity -> (runs, epochs).
-        quantity: test_accuracy, drawn as test error in percent, or a loss.
+        quantity: test_score, of which drawn says what is drawn, or a loss.
 
     Example:
         >>> from jaxmlp.comparison import summary, toy
-        >>> curves(toy.PROBLEM, summary.summarise("digits", toy.PROBLEM), toy.CURVES, "test_accuracy").count("<svg")
+        >>> curves(toy.PROBLEM, summary.summarise("digits", toy.PROBLEM), toy.CURVES, "test_score").count("<svg")
         6
     """
-    lines = {}
+    lines, scored = {}, quantity == "test_score"
     for row in found.rows:
         values = np.asarray(of[f"{row.name}/race/{quantity}"], float)
-        lines[row.label] = _error(values, problem, "test") if quantity.endswith("accuracy") else values
+        lines[row.label] = drawn(values, problem, "test") if scored else values
     finite = {label: np.where(np.isfinite(values), values, np.nan) for label, values in lines.items()}
     epochs = next(iter(finite.values())).shape[1]
-    drawn = np.concatenate([*map(np.ravel, finite.values())])
     x = svg.scale([1, epochs], ticks=4, pad=0.02)
-    y = _errors_scale(drawn) if quantity.endswith("accuracy") else svg.scale(drawn, logarithmic=True, ticks=4)
+    y = axis([*finite.values()], problem) if scored else _positive([*finite.values()])
     at = [x.at(epoch) for epoch in range(1, epochs + 1)]
     x = x._replace(ticks=[tick for tick in x.ticks if tick == round(tick) and tick >= 1])
     places = {
         label: _Place(at, _each(y, v.mean(0)), _each(y, v.min(0)), _each(y, v.max(0))) for label, v in finite.items()
     }
-    unit = " %" if quantity.endswith("accuracy") else ""
+    unit = wording.score_of(problem).unit if scored else ""
     means = {label: values[:, -1].mean() for label, values in lines.items()}
     ends = {label: f"{mean:.3g}{unit}" if np.isfinite(mean) else "not finite" for label, mean in means.items()}
     return _panels(places, x, y, ends, "epoch")
 
 
 def sensitivity(problem: Mapping[str, Any], found: Summary) -> str:
-    """Draw validation error by learning rate: short runs as rings, runs of full length as dots, failed ones as crosses.
+    """Draw the validation score by learning rate: short runs as rings, those of full length as dots.
+
+    Failed runs are crosses.
 
     Args:
         problem: the record's entry of the problem.
@@ -69,7 +71,7 @@ def sensitivity(problem: Mapping[str, Any], found: Summary) -> str:
     tuned = {row.label: _tuned(problem, row.name) for row in found.rows}
     x = svg.scale(rates, logarithmic=True, pad=0.03)
     x = x._replace(ticks=[t for t in x.ticks if abs(math.log10(t) % 1) < 1e-9][:: 2 if x.high / x.low > 1e5 else 1])
-    y = _errors_scale([error for points in tuned.values() for _, error, _, _ in points], pad=0.06)
+    y = axis([[value for points in tuned.values() for _, value, _, _ in points]], problem, pad=0.06)
     places = {}
     for label, points in tuned.items():
         means = {}
@@ -96,7 +98,7 @@ def sensitivity(problem: Mapping[str, Any], found: Summary) -> str:
 
 
 def budget(problem: Mapping[str, Any], found: Summary) -> str:
-    """Draw the expected validation error of the best of k learning rates, drawn from windows of equal width.
+    """Draw the expected validation score of the best of k learning rates, drawn from windows of equal width.
 
     Args:
         problem: the record's entry of the problem.
@@ -112,27 +114,29 @@ def budget(problem: Mapping[str, Any], found: Summary) -> str:
     """
     coarse = {row.name: _coarse(problem, row.name) for row in found.rows}
     # The optimum of the runs that are drawn from: where full-length runs disagree, by a step at most.
-    optima = {name: max(scores, key=lambda rate: scores[rate]) for name, scores in coarse.items()}
+    sign = 1 if wording.score_of(problem).higher_is_better else -1
+    optima = {name: max(scores, key=lambda rate: sign * scores[rate]) for name, scores in coarse.items()}
     windows = statistics.common_window({name: sorted(scores) for name, scores in coarse.items()}, optima)
     if min(map(len, windows.values())) < 3:
         return ""
     expected, lows, highs = {}, {}, {}
     for row in found.rows:
         rates = sorted(coarse[row.name])
-        scores = [coarse[row.name][rates[i]] for i in windows[row.name]]
-        low, high = statistics.expected_best_band(scores)
-        errors = [_error(values, problem, "validation") for values in (statistics.expected_best(scores), high, low)]
-        expected[row.label], lows[row.label], highs[row.label] = errors
+        scores = [sign * coarse[row.name][rates[i]] for i in windows[row.name]]
+        ends = [sign * values for values in (statistics.expected_best(scores), *statistics.expected_best_band(scores))]
+        middle, *band = [drawn(values, problem, "validation") for values in ends]
+        expected[row.label], lows[row.label], highs[row.label] = middle, np.minimum(*band), np.maximum(*band)
     count = max(map(len, expected.values()))
     x = svg.scale([1, count], ticks=4, pad=0.03)
     x = x._replace(ticks=[tick for tick in x.ticks if tick == round(tick) and tick >= 1])
-    y = _errors_scale(np.concatenate([*expected.values(), *lows.values(), *highs.values()]))
+    y = axis([*expected.values(), *lows.values(), *highs.values()], problem)
     places = {
         label: _Place([x.at(k + 1) for k in range(len(values))], *(_each(y, v[label]) for v in (expected, lows, highs)))
         for label, values in expected.items()
     }
-    ends = {label: f"{values[min(2, len(values) - 1)]:.3g} %" for label, values in expected.items()}
-    return _panels(places, x, y, ends, "learning rates tried")
+    unit = wording.score_of(problem).unit
+    after = {label: f"{values[min(2, len(values) - 1)]:.3g}{unit}" for label, values in expected.items()}
+    return _panels(places, x, y, after, "learning rates tried")
 
 
 def profile(found: Mapping[str, Mapping[str, float | None]], largest: float = 4.0) -> str:
@@ -154,6 +158,59 @@ def profile(found: Mapping[str, Mapping[str, float | None]], largest: float = 4.
     places = {wording.display(name): _Place([x.at(r) for r in ratios], _each(y, shares[name])) for name in order}
     ends = {wording.display(name): f"score {scores[name]:.2f}" for name in order}
     return _panels(places, x, y, ends, "multiple of the fastest time", draw=svg.step)
+
+
+def drawn(values: Any, problem: Mapping[str, Any], part: str) -> np.ndarray:
+    """Return what is drawn of scores: of accuracies the error in percent, of others the score itself.
+
+    No error at all becomes half an example, which a logarithmic axis can show.
+
+    Args:
+        values: of the score, of any shape.
+        problem: the record's entry of the problem.
+        part: of the data that was measured: validation or test.
+
+    Example:
+        >>> from jaxmlp.comparison import toy
+        >>> drawn([0.75, 1.0], toy.PROBLEM, "test").round(3).tolist()
+        [25.0, 0.139]
+    """
+    score, values = wording.score_of(problem), np.asarray(values, float)
+    if not score.percent:
+        return score.scale * values
+    error = 1 - values if score.higher_is_better else values
+    return np.maximum(100 * error, 50 / problem["examples"][part])
+
+
+def axis(values: Sequence[Any], problem: Mapping[str, Any], pad: float = 0.05) -> Scale:
+    """Return the axis for what drawn returns: logarithmic for errors and losses, linear for scores that rise.
+
+    A linear axis leaves out what is much worse than the rest, such as the first epochs or rates that are far too large.
+
+    Args:
+        values: arrays of values as drawn.
+        problem: the record's entry of the problem.
+        pad: room at each end, as a share of the axis.
+
+    Example:
+        >>> from jaxmlp.comparison import toy
+        >>> axis([[10.0, 100.0]], toy.PROBLEM).logarithmic
+        True
+    """
+    score = wording.score_of(problem)
+    finite = np.concatenate([np.ravel(np.asarray(v, float)) for v in values])
+    finite = finite[np.isfinite(finite)]
+    if score.percent:
+        y = svg.scale(finite, logarithmic=True, ticks=4, pad=pad)
+        return y._replace(ticks=[tick for tick in y.ticks if tick <= 100])
+    if not score.higher_is_better and np.all(finite > 0):
+        return svg.scale(finite, logarithmic=True, ticks=4, pad=pad)
+    if len(finite):
+        good, bad = (np.max, np.min) if score.higher_is_better else (np.min, np.max)
+        best = good(finite)
+        reach = 4 * abs(np.median(finite) - best) or abs(bad(finite) - best)
+        finite = finite[np.abs(finite - best) <= reach]
+    return svg.scale(finite, ticks=4, pad=pad)
 
 
 class _Place(NamedTuple):
@@ -182,10 +239,11 @@ def _dot(x, y, kind, title):
     return f'<circle class="{kind}" cx="{x:.2f}%" cy="{y}" r="2.6"><title>{html.escape(title)}</title></circle>'
 
 
-def _errors_scale(values, pad=0.05):
-    """A logarithmic axis for errors in percent, without labels beyond 100."""
-    y = svg.scale(values, logarithmic=True, ticks=4, pad=pad)
-    return y._replace(ticks=[tick for tick in y.ticks if tick <= 100])
+def _positive(values):
+    """A logarithmic axis, or a linear one for values that are not all positive."""
+    finite = np.concatenate([np.ravel(v) for v in values]) if values else np.zeros(0)
+    finite = finite[np.isfinite(finite)]
+    return svg.scale(finite, logarithmic=bool(np.all(finite > 0)), ticks=4)
 
 
 def _each(y, values):
@@ -193,12 +251,12 @@ def _each(y, values):
 
 
 def _tuned(problem, name):
-    """The tuning runs of the first split: (learning rate, validation error in percent, failed, of full length)."""
+    """The tuning runs of the first split: (learning rate, validation score as drawn, failed, of full length)."""
     full = problem["tuning"]["full"]["epochs"]
     return [
         (
             run["learning_rate"],
-            float(_error(_number(run["validation_accuracy"]), problem, "validation")),
+            float(drawn(_number(run["validation_score"], problem), problem, "validation")),
             run["failed"],
             run["epochs"] >= full,
         )
@@ -217,20 +275,18 @@ def _titles(problem, name):
 
 
 def _coarse(problem, name):
-    """Mean validation accuracy of the short runs of each learning rate; of all runs where there are no short ones."""
+    """Mean validation score of the short runs of each learning rate; of all runs where there are no short ones."""
     scores: dict[float, list[float]] = {}
     tuning = problem["tuning"]
     epochs = tuning["coarse" if tuning["coarse"]["seeds"] else "full"]["epochs"]
     for run in problem["candidates"][name]["tuning"]:
         if run["split"] == 0 and run["epochs"] == epochs:
-            scores.setdefault(run["learning_rate"], []).append(_number(run["validation_accuracy"]))
+            scores.setdefault(run["learning_rate"], []).append(_number(run["validation_score"], problem))
+    finite = {rate: values for rate, values in scores.items() if np.isfinite(values).all()}
+    scores = finite or scores
     return {rate: float(np.mean(values)) for rate, values in scores.items()}
 
 
-def _number(value):
-    return 0.0 if value is None else value
-
-
-def _error(accuracy, problem, part):
-    """Return the error in percent; no error at all becomes half an example, which a logarithmic axis can show."""
-    return np.maximum(100 * (1 - np.asarray(accuracy, float)), 50 / problem["examples"][part])
+def _number(value, problem):
+    """A score that is not finite, null in the record, counts as no answer right, or as nothing that could be drawn."""
+    return (0.0 if wording.score_of(problem).percent else math.nan) if value is None else value

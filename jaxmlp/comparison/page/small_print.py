@@ -81,6 +81,7 @@ def _problem(problem):
 
 
 def _tuning(problem):
+    score = wording.score_of(problem)
     tuning = problem["tuning"]
     coarse, full = tuning["coarse"], tuning["full"]
     first = "Every learning rate of a grid was trained for "
@@ -89,7 +90,8 @@ def _tuning(problem):
         first += "best one for "
     text = (
         f"{first}{count(full['epochs'], 'epoch')} with {count(len(full['seeds']), 'seed')}. Of these, the one with the "
-        "highest mean accuracy on the validation part was chosen."
+        f"{'highest' if score.higher_is_better else 'lowest'} {score.measure} on the validation part, averaged over its "
+        "seeds, was chosen."
     )
     widened = [f"{display(n)} by {entry['widened']}" for n, entry in problem["candidates"].items() if entry["widened"]]
     if widened:
@@ -143,11 +145,18 @@ def _looks(problem):
 
 
 def _failed_means(problem):
-    chance = problem["chance"]
+    chance, score = problem["chance"], wording.score_of(problem)
+    if chance is None:
+        return "A run has failed if its loss or its score is not finite. Failed runs stay in every mean."
+    end = "most" if score.higher_is_better else "least"
+    test, validation = (
+        f"{100 * chance[part]:.1f} %" if score.percent else f"{chance[part]:.4g}{score.unit}"
+        for part in ("test", "validation")
+    )
+    why = ": the largest class and two standard errors" if score.measure == "accuracy" else ""
     return (
-        f"A run has failed if its loss is not finite, or if its accuracy at the end is no better than chance (at most "
-        f"{100 * chance['test']:.1f} % on the test set, {100 * chance['validation']:.1f} % on the validation part: the "
-        "largest class and two standard errors). Failed runs stay in every mean."
+        f"A run has failed if its loss is not finite, or if its {score.measure} at the end is no better than chance "
+        f"(at {end} {test} on the test set, {validation} on the validation part{why}). Failed runs stay in every mean."
     )
 
 
