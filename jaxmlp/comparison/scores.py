@@ -122,7 +122,7 @@ class Examples:
 
     def __call__(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         """Return uint8 (ceil(n / 8),), as numpy.packbits makes it, or float32 (n,)."""
-        values = self.score.function(self.apply(params, x), y)
+        values = jnp.asarray(self.score.function(self.apply(params, x), y))
         return jnp.packbits(values) if values.dtype == bool else values.astype(jnp.float32)
 
 
@@ -163,6 +163,7 @@ class _Loss:
 
 
 def _mean(values):
+    values = jnp.asarray(values)
     if not values.ndim:
         return values.astype(jnp.float32)
     if values.dtype != bool:

@@ -158,14 +158,13 @@ def target_name(score: Mapping[str, Any], target: float) -> str:
 
 
 def _digits(problem):
-    """Decimals at which the smallest interval of a candidate has two digits, or the largest value four."""
+    """Decimals at which the smallest interval of a candidate has two digits, and no more than values need."""
     races = [[v for v in entry["race"]["test_score"] if v is not None] for entry in problem["candidates"].values()]
     halves = [half_width for values in races if len(values) > 1 for _, half_width, _ in [interval(values)]]
     sizes = [abs(value) for values in races for value in values if value]
     if not sizes:
         return 4
-    least = 1e-4 * float(np.median(sizes))  # an interval of next to nothing needs no more digits than that
-    smallest = max(min(halves, default=0.0), 10 * least)
+    smallest = max(min(halves, default=0.0), 1e-3 * float(np.median(sizes)))
     return max(0, 1 - math.floor(math.log10(smallest)))
 
 

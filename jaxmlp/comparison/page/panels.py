@@ -185,7 +185,7 @@ def drawn(values: Any, problem: Mapping[str, Any], part: str) -> np.ndarray:
 def axis(values: Sequence[Any], problem: Mapping[str, Any], pad: float = 0.05) -> Scale:
     """Return the axis for what drawn returns: logarithmic for errors and losses, linear for scores that rise.
 
-    A linear axis leaves out what is much worse than the rest, such as the first epochs or rates that are far too large.
+    What is much worse than the rest is left out, such as the first epochs or rates that are far too large.
 
     Args:
         values: arrays of values as drawn.
@@ -204,7 +204,8 @@ def axis(values: Sequence[Any], problem: Mapping[str, Any], pad: float = 0.05) -
         y = svg.scale(finite, logarithmic=True, ticks=4, pad=pad)
         return y._replace(ticks=[tick for tick in y.ticks if tick <= 100])
     if not score.higher_is_better and np.all(finite > 0):
-        return svg.scale(finite, logarithmic=True, ticks=4, pad=pad)
+        near = finite[finite <= 1e3 * np.median(finite)] if len(finite) else finite
+        return svg.scale(near, logarithmic=True, ticks=4, pad=pad)
     if len(finite):
         good, bad = (np.max, np.min) if score.higher_is_better else (np.min, np.max)
         best = good(finite)
@@ -289,4 +290,7 @@ def _coarse(problem, name):
 
 def _number(value, problem):
     """A score that is not finite, null in the record, counts as no answer right, or as nothing that could be drawn."""
-    return (0.0 if wording.score_of(problem).percent else math.nan) if value is None else value
+    if value is not None:
+        return value
+    score = wording.score_of(problem)
+    return float(not score.higher_is_better) if score.percent else math.nan

@@ -77,7 +77,9 @@ def _problem(problem):
     differs = f" Differences: {settings['differences']}." if settings["differences"] else ""
     purposes = {"train": "training", "validation": "validation", "test": "the test"}
     counts = join([f"{number:,} for {purposes.get(part, part)}" for part, number in problem["examples"].items()])
-    return f"{wording.sentence(settings['source'])}{differs} Examples: {counts}."
+    origin = settings.get("origin") or {}
+    file = f" From {settings['reference']} (SHA-256 {origin['sha256']})." if origin.get("sha256") else ""
+    return f"{wording.sentence(settings['source'])}{differs}{file} Examples: {counts}."
 
 
 def _tuning(problem):
@@ -90,8 +92,8 @@ def _tuning(problem):
         first += "best one for "
     text = (
         f"{first}{count(full['epochs'], 'epoch')} with {count(len(full['seeds']), 'seed')}. Of these, the one with the "
-        f"{'highest' if score.higher_is_better else 'lowest'} {score.measure} on the validation part, averaged over its "
-        "seeds, was chosen."
+        f"{'highest' if score.higher_is_better else 'lowest'} {score.measure} on the validation part, averaged over "
+        "its seeds, was chosen."
     )
     widened = [f"{display(n)} by {entry['widened']}" for n, entry in problem["candidates"].items() if entry["widened"]]
     if widened:
