@@ -4,39 +4,21 @@ It tunes each optimizer's learning rate on a validation part, freezes the choice
 measures those runs on the test set.
 """
 
-import itertools
 import shlex
 import sys
-import time
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 
-from jaxmlp.comparison import (
-    console,
-    drawing,
-    entries,
-    figures,
-    problems,
-    protocol,
-    record,
-    report,
-    store,
-    summary,
-    tidy,
-)
+from jaxmlp.comparison import comparing, console, problems, report
 from jaxmlp.comparison.options import parser, plan_of, problem_table
-from jaxmlp.comparison.page import write_page
+from jaxmlp.comparison.problems import Problem
 from jaxmlp.datasets import DatasetUnavailableError
 
 __docformat__ = "google"
 __all__ = ["main"]
-
-_RECORD, _CURVES = "results.json", "curves.npz"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,15 +50,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options, words, screen):
-    started = time.perf_counter()
     folder = options.output
     # Whatever can be refused is refused before data are loaded or fetched.
-    for name in options.problem or ("mnist", "digits"):
-        plan_of(name, options)
+    wanted = _wanted(options)
+    for problem in wanted:
+        plan_of(problem, options)
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        _compare(options, words, screen, started)
+        _compare(options, wanted, words, screen)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(console.left_after_interrupt(folder)) from None
     finally:
@@ -88,96 +70,40 @@ def _run(options, words, screen):
         raise KeyboardInterrupt("the record is written; for tables and pictures, add --report-only") from None
 
 
-def _compare(options, words, screen, started):
+def _compare(options, wanted, words, screen):
     """Train, and write the record and the curves."""
-    folder = options.output
-    chosen, why = _chosen_problems(options)
-    screen.print(f"[bold]{', '.join(chosen)}[/bold]: {why}", highlight=False, soft_wrap=True)
-    planned = {name: plan_of(name, options) for name in chosen}
-    origin = record.provenance()
-    for name, plan in planned.items():
-        protocol.check_fits(plan, chosen[name])
-    digests = {name: record.digest(*itertools.chain(*data)) for name, data in chosen.items()}
-    described = {name: plan.describe() for name, plan in planned.items()}
-    identity = {"plans": described, "data": digests, "provenance": origin, "added_seeds": options.add_seeds}
-    before = _finished(folder, identity, options.add_seeds) if options.add_seeds else {}
-    runs = store.RunStore(folder / store.UNFINISHED, identity, resume=options.resume)
-    studies, curves = {}, {}
+    data, why = _data(options, wanted)
+    screen.print(f"[bold]{', '.join(data)}[/bold]: {why}", highlight=False, soft_wrap=True)
+    planned = {problem.name: plan_of(problem, options) for problem in wanted if problem.name in data}
     with console.progress(screen) as bar:
-        for name, plan in planned.items():
-            task = bar.add_task(name, total=plan.runs)
-            study, found = protocol.execute(
-                plan,
-                chosen[name],
-                runs,
-                # How many runs there will be is known better and better.
-                lambda what, done, total, task=task: bar.update(task, description=what, completed=done, total=total),
-                before=before.get(name),
-                add_seeds=options.add_seeds,
-            )
-            bar.remove_task(task)
-            studies[name] = study | {"data_sha256": digests[name]}
-            curves |= {f"{name}/{path}": values for path, values in found.items()}
-    store.save_arrays(folder / _CURVES, curves)
-    results = {
-        "experiment": "optimizers",
-        "format": record.FORMAT,
-        "command": "python -m experiments.optimizers " + shlex.join(words),
-        "problem_chosen_because": why,
-        "provenance": origin,
-        "curves": {"file": _CURVES, "crc32": zlib.crc32((folder / _CURVES).read_bytes())},
-        "problems": studies,
-        "seconds_of_last_call": time.perf_counter() - started,
-    }
-    record.write(folder / _RECORD, results)
-    runs.discard()
+        tasks = {}
 
+        def on_progress(now):
+            # How many runs there will be is known better and better.
+            if now.problem not in tasks:
+                for task in tasks.values():
+                    bar.update(task, visible=False)
+                tasks[now.problem] = bar.add_task(now.problem)
+            bar.update(tasks[now.problem], description=now.activity, completed=now.done, total=now.total)
 
-def _finished(folder, identity, add_seeds):
-    """What an earlier call has trained, problem by problem; a ValueError if it was not this comparison."""
-    results, curves = _read(folder)
-    then = {
-        "plans": {name: entry["plan"] | {"problem": entry["problem"]} for name, entry in results["problems"].items()},
-        "data": {name: entry["data_sha256"] for name, entry in results["problems"].items()},
-        "versions": results["provenance"]["versions"],
-        "device": results["provenance"]["device"],
-    }
-    origin = identity["provenance"]
-    now = {**{part: identity[part] for part in ("plans", "data")}, **{p: origin[p] for p in ("versions", "device")}}
-    store.check_same(
-        then,
-        now,
-        f"the record in {folder} cannot be extended by {add_seeds} seeds, since it was made with other settings",
-        "repeat the settings of the command that made it, or choose another --output and leave out --add-seeds",
-    )
-    identity["extends"] = results["curves"]["crc32"]
-    return {
-        name: entries.read_finished(
-            entry, {path.removeprefix(f"{name}/"): v for path, v in curves.items() if path.startswith(f"{name}/")}
+        comparing.train(
+            planned,
+            data,
+            options.output,
+            command="python -m experiments.optimizers " + shlex.join(words),
+            why=why,
+            resume=options.resume,
+            add_seeds=options.add_seeds or 0,
+            on_progress=on_progress,
         )
-        for name, entry in results["problems"].items()
-    }
 
 
 def _report(folder: Path, screen: Console) -> None:
     """Write every table, picture and page from the record in folder, and print the verdict first."""
-    results, curves = _read(folder)
-    summaries = {name: summary.summarise(name, problem) for name, problem in results["problems"].items()}
-    texts: dict[str, list[str]] = {"table.md": [], "table.tex": []}
+    results, curves = comparing.read(folder)
+    summaries = comparing.write_report(folder, results, curves)
     for name, problem in results["problems"].items():
-        found = summaries[name]
-        _print_problem(name, problem, found, screen)
-        texts["table.md"].append(report.markdown_tables(name, problem, found))
-        texts["table.tex"].append(report.latex_table(name, problem, found))
-        of_problem = {path.split("/", 1)[1]: v for path, v in curves.items() if path.split("/", 1)[0] == name}
-        for kind, draw in figures.PER_PROBLEM.items():
-            drawing.save(draw(name, problem, found, of_problem), folder / f"{name}-{kind}.png")
-    texts["table.md"].append(report.origin(results) + "\n")
-    texts["table.tex"].append("% " + report.origin(results) + "\n")
-    for file, parts in texts.items():
-        record.save_text(folder / file, "\n".join(parts))
-    tidy.write(folder / "runs.csv", results["problems"], curves)
-    write_page(folder / "report.html", results, summaries, curves)
+        _print_problem(name, problem, summaries[name], screen)
     caution = report.caution(results)
     if caution:
         screen.print(f"Warning: {caution}", style="yellow", highlight=False)
@@ -203,38 +129,40 @@ def _print_problem(name, problem, found, screen):
     screen.print()
 
 
-def _read(folder):
-    """The record in folder and its curves, both checked to be of this comparison and of the same run."""
-    if not (folder / _RECORD).exists():
-        raise ValueError(f"there is no {_RECORD} in {folder}; run the comparison first, or give its folder to --output")
-    results = record.read(folder / _RECORD)
-    if results.get("experiment") != "optimizers":
-        raise ValueError(
-            f"{folder / _RECORD} is not a record of this comparison; run it again, or choose another --output"
-        )
-    if results.get("format") != record.FORMAT:
-        raise ValueError(
-            f"{folder / _RECORD} is a record of format {results.get('format')}, and this version reads format "
-            f"{record.FORMAT}; run the comparison again, or choose another --output"
-        )
-    path = folder / results["curves"]["file"]
-    curves = store.load_arrays(path)
-    if curves is None or zlib.crc32(path.read_bytes()) != results["curves"]["crc32"]:
-        raise ValueError(
-            f"{path} is missing, damaged or from another run than {_RECORD} beside it; run the comparison again"
-        )
-    return results, curves
+def _wanted(options) -> list[Problem]:
+    """The problems that are named, or MNIST and what takes its place."""
+    if options.csv is None and options.target is not None:
+        raise ValueError("--target names a column of --csv FILE; add --csv, or leave out --target")
+    if options.csv is not None:
+        if options.target is None:
+            raise ValueError("--csv needs --target COLUMN, the column to predict")
+        if options.problem:
+            raise ValueError("--csv is a problem by itself; leave out --problem, or leave out --csv")
+        return [problems.from_csv(options.csv, options.target, task=options.task)]
+    if options.task is not None:
+        raise ValueError("--task says what to make of the --target of a --csv file; leave it out")
+    try:
+        found = {name: problems.get(name) for name in options.problem or ("mnist", "digits")}
+    except TypeError as error:  # what a file holds is the user's to mend
+        raise ValueError(str(error)) from error
+    names = [problem.name for problem in found.values()]
+    if len(set(names)) != len(names):
+        raise ValueError(f"problems must have different names, got {', '.join(names)}")
+    return list(found.values())
 
 
-def _chosen_problems(options) -> tuple[dict[str, Any], str]:
+def _data(options, wanted):
     """The data of each problem to run, loaded first so that a missing data set ends the run early, and the reason."""
 
-    def load(name):
-        return problems.load(problems.get(name), data_dir=options.data_dir, mirror=options.mirror)
+    def load(problem):
+        return problems.load(problem, data_dir=options.data_dir, mirror=options.mirror)
 
+    if options.csv is not None:
+        return {problem.name: load(problem) for problem in wanted}, "named by --csv"
     if options.problem:
-        return {name: load(name) for name in dict.fromkeys(options.problem)}, "named by --problem"
+        return {problem.name: load(problem) for problem in wanted}, "named by --problem"
+    mnist, digits = wanted
     try:
-        return {"mnist": load("mnist")}, "the default, since MNIST is available"
+        return {"mnist": load(mnist)}, "the default, since MNIST is available"
     except DatasetUnavailableError as error:
-        return {"digits": load("digits")}, f"used because MNIST is not available ({error})"
+        return {"digits": load(digits)}, f"used because MNIST is not available ({error})"

@@ -68,14 +68,13 @@ def describe_problem(
     described = plan.describe()
     full_seeds = list(range(plan.tuning_seeds))
     coarse_seeds = full_seeds[:1] if any(COARSE in found for found in tables.values()) else []
-    last = finished.looks[-1]
-    runs = {
-        name: race.runs_of(found[RACE], last.seeds, plan.splits, len(data.test[0])) for name, found in tables.items()
-    }
+    last, examples = finished.looks[-1], len(jax.tree.leaves(data.test)[0])
+    runs = {name: race.runs_of(found[RACE], last.seeds, plan.splits, examples) for name, found in tables.items()}
     entry = {
         "problem": described.pop("problem"),
         "plan": described,
-        "examples": {name: len(part[0]) for name, part in zip(data._fields, data, strict=True)},
+        "network": study.describe_network(),
+        "examples": {name: len(jax.tree.leaves(part)[0]) for name, part in zip(data._fields, data, strict=True)},
         "steps_per_epoch": steps,
         "score": score.describe(),
         "confidence": race.CONFIDENCE,
@@ -269,7 +268,8 @@ def _effort(plan, finished):
 def _throughput(plan, store, study, finished):
     """Operations per second of the sweeps' matrix products, compilation included, and of the machine's own."""
     problem = plan.problem
-    if jax.default_backend() != "cpu" or problem.layer_sizes[0] * problem.batch_size <= 50_000:
+    sizes = problem.sizes(study.data)
+    if jax.default_backend() != "cpu" or sizes is None or sizes[0] * problem.batch_size <= 50_000:
         return None  # a smaller network does not spend its time on matrix products, and their rate would mean nothing
     operations = seconds = 0.0
     for tables in finished.tables.values():

@@ -33,7 +33,7 @@ class OfRows:
 
     def __call__(self, params: Any, x: jax.Array, y: jax.Array) -> jax.Array:
         """Return the metric of the rows."""
-        return self.metric(params, x[self.start : self.stop], y[self.start : self.stop])
+        return self.metric(params, *jax.tree.map(lambda a: a[self.start : self.stop], (x, y)))
 
 
 @jax.tree_util.register_dataclass

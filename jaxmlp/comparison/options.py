@@ -7,28 +7,29 @@ from rich.table import Column, Table
 
 from jaxmlp.comparison import console, plans, problems
 from jaxmlp.comparison.plans import Plan
+from jaxmlp.comparison.problems import Problem
 from jaxmlp.comparison.wording import target_name
 
 __docformat__ = "google"
 __all__ = ["parser", "plan_of", "problem_table"]
 
 
-def plan_of(name: str, options: argparse.Namespace) -> Plan:
+def plan_of(problem: Problem, options: argparse.Namespace) -> Plan:
     """Build the plan of one problem from the options.
 
     Args:
-        name: of the problem.
+        problem: the task.
         options: as the parser returns them.
 
     Raises:
         ValueError: as plans.make_plan.
 
     Example:
-        >>> plan_of("digits", parser().parse(["--seeds", "20"])).seeds
+        >>> plan_of(problems.get("digits"), parser().parse(["--seeds", "20"])).seeds
         20
     """
     return plans.make_plan(
-        problems.get(name),
+        problem,
         options.optimizers,
         learning_rates=options.learning_rates,
         seeds=options.seeds,
@@ -54,7 +55,7 @@ def problem_table() -> Table:
     table.columns.insert(0, Column("problem", no_wrap=True))
     for problem in problems.PROBLEMS.values():
         targets = ", ".join(target_name(problem.scored_by.describe(), target) for target in problem.targets)
-        sizes = "-".join(map(str, problem.layer_sizes))
+        sizes = "-".join(map(str, problem.layer_sizes)) if problem.layer_sizes else "its own"
         source = problem.source + (f". Differences: {problem.differences}" if problem.differences else "")
         table.add_row(problem.name, sizes, str(problem.batch_size), str(problem.epochs), targets, source)
     return table
@@ -73,7 +74,16 @@ def parser() -> console.Parser:
         "and test once. Prints a table; writes a record, curves, tables, pictures and an HTML page.",
     )
     add = found.add_argument
-    add("--problem", nargs="+", metavar="NAME", help="problems to run (default: mnist, or digits if MNIST is missing)")
+    add(
+        "--problem",
+        nargs="+",
+        metavar="NAME",
+        help="problems to run, by name or as FILE.py:NAME or package.module:NAME "
+        "(default: mnist, or digits if MNIST is missing)",
+    )
+    add("--csv", type=Path, metavar="FILE", help="a table in a CSV file as the problem; needs --target")
+    add("--target", metavar="COLUMN", help="the column of --csv to predict")
+    add("--task", choices=("classification", "regression"), help="what to make of --target (default: by its values)")
     add("--list", action="store_true", help="list the problems with their settings and sources, and exit")
     add(
         "--optimizers",

@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
-from jaxmlp.comparison import race
+from jaxmlp.comparison import problems, race
 from jaxmlp.comparison.entries import Finished, describe_problem, outcomes_of
 from jaxmlp.comparison.plans import Plan
 from jaxmlp.comparison.problems import ProblemData
@@ -29,11 +30,7 @@ def check_fits(plan: Plan, data: ProblemData) -> None:
         Traceback (most recent call last):
         ValueError: batch_size must be at most the 1150 training examples of digits, got 5000
     """
-    n, problem = len(data.train[0]), plan.problem
-    if problem.batch_size > n:
-        raise ValueError(
-            f"batch_size must be at most the {n} training examples of {problem.name}, got {problem.batch_size}"
-        )
+    problems.check(plan.problem, data)
 
 
 def execute(
@@ -83,7 +80,7 @@ class _Execution:
     def __init__(self, plan, data, store, on_run):
         self.plan, self.store, self.on_run = plan, store, on_run
         self.study = Study(plan.problem, data)
-        self.examples = len(data.test[0])
+        self.examples = len(jax.tree.leaves(data.test)[0])
         self.asked = self.done = 0
 
     def race(self):

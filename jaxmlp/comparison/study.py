@@ -81,7 +81,7 @@ class Study:
             data: its three parts; other splits of the first two are derived from them.
         """
         self.problem, self.data = problem, data
-        self.network = problem.network()
+        self.network = problem.build(data)
         self.loss_fn = jaxmlp.objective(self.network.apply, problem.loss)
         self.score = Measure(problem.scored_by, self.network.apply)
         self._phases: dict[tuple[str, int], Phase] = {}
@@ -125,7 +125,7 @@ class Study:
 
     def steps_per_epoch(self, phase: Phase) -> int:
         """Return the number of steps in an epoch, the last of them on a partial batch if need be."""
-        return -(-len(phase.train[0]) // self.problem.batch_size)
+        return -(-_count(phase.train) // self.problem.batch_size)
 
     def seconds_per_epoch(self, points: Mapping[str, Point], seed: int) -> dict[str, list[float]]:
         """Time the candidates at their choices, in turns, without compiling and without metrics.
@@ -138,7 +138,7 @@ class Study:
             Candidate -> seconds of an epoch, one for each turn.
         """
         phase = self.phase(RACE, 0)
-        operations = len(phase.train[0]) * speed.products_per_example(self.problem.layer_sizes, training=True)
+        operations = _count(phase.train) * self._products(training=True)
         epochs = int(np.clip(_TIMED_OPERATIONS // operations, 1, min(_MOST_TIMED_EPOCHS, phase.epochs)))
         init_key, fit_key = jax.random.split(jax.random.key(seed))
         params = self.network.init(init_key)
@@ -159,15 +159,27 @@ class Study:
 
     def operations(self, phase: Phase, runs: int) -> float:
         """Count the floating-point operations of the matrix products of some runs, measurements included."""
-        measurements = phase.epochs * len(phase.measured[0])
+        measurements = phase.epochs * _count(phase.measured)
         if phase.step_metrics:
-            measurements += _early_of(phase) * len(early_steps(self.steps_per_epoch(phase))) * len(phase.measured[0])
-        trained = phase.epochs * len(phase.train[0])
-        sizes = self.problem.layer_sizes
-        return runs * (
-            trained * speed.products_per_example(sizes, training=True)
-            + measurements * speed.products_per_example(sizes, training=False)
-        )
+            measurements += _early_of(phase) * len(early_steps(self.steps_per_epoch(phase))) * _count(phase.measured)
+        trained = phase.epochs * _count(phase.train)
+        return runs * (trained * self._products(training=True) + measurements * self._products(training=False))
+
+    def describe_network(self) -> str:
+        """Say what the network is: its layers, or how many parameters it has."""
+        sizes = self.problem.sizes(self.data)
+        if sizes is not None:
+            return "-".join(map(str, sizes))
+        count = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(self.network.init, jax.random.key(0))))
+        return f"{count:,} parameters"
+
+    def _products(self, *, training):
+        """The operations of one example: of an MLP exactly, of another network from the sizes of its matrices."""
+        sizes = self.problem.sizes(self.data)
+        if sizes is not None:
+            return speed.products_per_example(sizes, training=training)
+        shapes = jax.tree.leaves(jax.eval_shape(self.network.init, jax.random.key(0)))
+        return (6 if training else 2) * max(1, sum(leaf.size for leaf in shapes))
 
     def _tuning(self, split):
         data = resplit(self.problem, self.data, split)
@@ -185,7 +197,7 @@ class Study:
             data = resplit(self.problem, self.data, split)
             train, validation = jax.device_put((data.train, data.validation))
             measured = _joined(data.validation, data.test)
-            first, last = len(data.validation[0]), len(measured[0])
+            first, last = _count(data.validation), _count(measured)
             metrics = {name: OfRows(metric, first, last) for name, metric in test.items()}
             metrics["validation_score"] = OfRows(self.score, 0, first)
             early = {"early_validation_score": validation, "early_test_score": data.test}
@@ -196,7 +208,7 @@ class Study:
                 test,
             )
             early = {"early_test_score": self.data.test}
-        steps, epochs = -(-len(train[0]) // self.problem.batch_size), self.problem.epochs
+        steps, epochs = -(-_count(train) // self.problem.batch_size), self.problem.epochs
         at = tuple(epoch * steps + step for epoch in range(min(_EARLY, epochs)) for step in early_steps(steps))
         step_metrics = {}
         for name, part in early.items() if at else ():
@@ -290,7 +302,11 @@ def _early_of(phase):
 
 
 def _joined(first, second):
-    return tuple(np.concatenate(parts) for parts in zip(first, second, strict=True))
+    return jax.tree.map(lambda *parts: np.concatenate(parts), first, second)
+
+
+def _count(examples):
+    return len(jax.tree.leaves(examples)[0])
 
 
 def _rectangles(runs):

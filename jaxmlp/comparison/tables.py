@@ -182,10 +182,9 @@ def title(name: str, problem: Mapping[str, Any]) -> str:
         'digits: 64-64-10, batch 32, 3 epochs, n = 3 seeds'
     """
     settings = problem["problem"]
-    sizes = "-".join(map(str, settings["layer_sizes"]))
     runs = f"n = {count(findings.units(problem), unit_of(problem))}"
     epochs = count(problem["race"]["epochs"], "epoch")
-    return f"{display(name)}: {sizes}, batch {settings['batch_size']}, {epochs}, {runs}"
+    return f"{display(name)}: {problem['network']}, batch {settings['batch_size']}, {epochs}, {runs}"
 
 
 def seeds(problem: Mapping[str, Any]) -> str:

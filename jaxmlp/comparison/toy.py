@@ -92,7 +92,6 @@ _LEVEL = verdicts.level_of_each_pair(len(_RUNS), _CONFIDENCE)
 
 PROBLEM: dict[str, Any] = {
     "problem": {
-        "layer_sizes": [64, 64, 10],
         "batch_size": 32,
         "epochs": _EPOCHS,
         "targets": [0.95],
@@ -102,6 +101,7 @@ PROBLEM: dict[str, Any] = {
         "source": "made up",
         "differences": "",
     },
+    "network": "64-64-10",
     "examples": {"train": 1150, "validation": 287, "test": _EXAMPLES},
     "steps_per_epoch": 45,
     "data_sha256": "0" * 64,

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from jaxmlp.comparison import command, figures, record, report, store, summary, tables, toy
+from jaxmlp.comparison import command, comparing, figures, record, report, store, summary, tables, toy
 from jaxmlp.comparison.page import FEWEST_TARGETS, panels, svg, write_page
 
 VOID = {"meta", "link", "br", "img"}
@@ -196,7 +196,7 @@ def test_without_short_runs_the_page_speaks_of_none(tmp_path, results):
 def test_the_terminal_prints_the_verdict_first_and_breaks_between_words(tmp_path, results, monkeypatch):
     monkeypatch.setattr(figures, "PER_PROBLEM", {})
     store.save_arrays(tmp_path / "curves.npz", curves_of(["digits"]))
-    monkeypatch.setattr(command.zlib, "crc32", lambda data: 0)
+    monkeypatch.setattr(comparing.zlib, "crc32", lambda data: 0)
     record.write(tmp_path / "results.json", results)
     screen = Console(width=80, record=True, file=io.StringIO())
     command._report(tmp_path, screen)

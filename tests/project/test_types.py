@@ -1,6 +1,7 @@
 """A user's script is clean under strict type checking, and the checker knows what a result holds."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -64,9 +65,14 @@ def test_a_script_is_clean_under_strict_pyright_and_mistakes_are_found(tmp_path)
     (tmp_path / "pyrightconfig.json").write_text(f'{{"typeCheckingMode": "strict", "extraPaths": ["{root}"]}}')
     wrong = "".join(f"{line}\n" for line in WRONG)
     (tmp_path / "script.py").write_text(SCRIPT + wrong)
+    page = (root / "jaxmlp" / "comparison" / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    for i, block in enumerate(blocks):
+        (tmp_path / f"comparison_{i}.py").write_text(block)
     command = [pyright, "--pythonpath", sys.executable, "--project", str(tmp_path)]
     output = subprocess.run(command, capture_output=True, text=True, check=False).stdout
     length = SCRIPT.count("\n")
+    assert blocks and "comparison_" not in output, output
     found = [line for line in output.splitlines() if "script.py:" in line]
     assert found and all(int(line.split("script.py:")[1].split(":")[0]) > length for line in found), output
     assert {int(line.split("script.py:")[1].split(":")[0]) - length for line in found} == {1, 2, 3}, output
