@@ -81,10 +81,10 @@ def learning_curves(name: str, problem: Mapping[str, Any], summary: Summary, cur
         ax.fill_between(x, own.min(axis=0), own.max(axis=0), color=color, alpha=0.2, linewidth=0)
         ax.plot(x, own.mean(axis=0), color=color, linewidth=2)
         ax.set_title(f"{row.label} ({', '.join(map(wording.rate, row.learning_rates))})", fontsize=10)
+        ax.set_ylim(axis.low, axis.high)
         if axis.logarithmic:
             logarithmic(ax)
         ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-        ax.set_ylim(axis.low, axis.high)
     for ax in axes[len(summary.rows) :]:
         ax.set_visible(False)
     figure.supxlabel("epoch", fontsize=10)

@@ -156,7 +156,7 @@ def power(
         runs: candidate -> its runs.
         pairs: of all candidates.
         error: probability of any false claim.
-        sizes: true differences; None: half, once and twice the standard deviation, with one digit.
+        sizes: true differences; None: once, twice and four times the standard deviation, with one digit.
 
     Returns:
         Difference as text -> probability, at the pooled standard deviation; empty where nothing is known of it.
@@ -176,7 +176,7 @@ def power(
     if not (deviation > 0 and np.isfinite(deviation)):
         return {}
     if sizes is None:
-        sizes = sorted({float(f"{factor * deviation:.1g}") for factor in (0.5, 1, 2)})
+        sizes = sorted({float(f"{factor * deviation:.1g}") for factor in (1, 2, 4)})
     level = verdicts.level_of_each_pair(len(runs), 1 - error)
     return {
         f"{difference:g}": verdicts.power(difference, deviation, min(counts), level=level, examples_variance=examples)

@@ -73,6 +73,7 @@ SLOW = {  # examples that train, or compile more than one program
     "jaxmlp.comparison.comparing.compare",
     "jaxmlp.comparison.comparing.train",
     "jaxmlp.comparison.comparing.write_report",
+    "jaxmlp.comparison.problems.loading.check",
     "jaxmlp.comparison.protocol.execute",
     "jaxmlp.comparison.study.Study",
     "jaxmlp.estimators.classifier.MLPClassifier",

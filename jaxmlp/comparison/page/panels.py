@@ -209,7 +209,7 @@ def axis(values: Sequence[Any], problem: Mapping[str, Any], pad: float = 0.05) -
     if len(finite):
         good, bad = (np.max, np.min) if score.higher_is_better else (np.min, np.max)
         best = good(finite)
-        reach = 4 * abs(np.median(finite) - best) or abs(bad(finite) - best)
+        reach = 8 * abs(np.median(finite) - best) or abs(bad(finite) - best)
         finite = finite[np.abs(finite - best) <= reach]
     return svg.scale(finite, ticks=4, pad=pad)
 

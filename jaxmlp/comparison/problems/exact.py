@@ -42,7 +42,7 @@ class Quadratic:
     Example:
         >>> valley = Quadratic((1.0, 25.0), noise=0.0)
         >>> round(valley.expected_loss(0.05, steps=1), 4)
-        6.3418
+        1.0024
 
     Source:
         Zhang et al. (2019), "Which algorithmic choices matter at which batch sizes? Insights from a noisy quadratic

@@ -223,18 +223,13 @@ def _guess(values):
 
 def _usable(path, columns, notes):
     """The columns that say something of other rows too; the others are noted."""
-    left_out = []
+    found, left_out = [], []
     for column in columns:
-        values = column.values[~_gaps(column.values)]
-        distinct = len(np.unique(values))
-        if distinct < 2:
-            left_out.append(f"{column.name} (one value)")
-        elif values.dtype.kind != "f" and distinct > min(_MOST_CATEGORIES, len(values) / 2):
-            left_out.append(f"{column.name} (text with {distinct} different values)")
-        elif values.dtype.kind == "f" and len(values) == len(column.values) and (np.diff(values) == 1).all():
-            left_out.append(f"{column.name} (numbers the rows)")
-    names = {text.partition(" (")[0] for text in left_out}
-    found = [column for column in columns if column.name not in names]
+        why = _useless(column.values)
+        if why:
+            left_out.append(f"{column.name} ({why})")
+        else:
+            found.append(column)
     if not found:
         raise ValueError(
             f"{path} has no column to learn from beside the target; left out: {join(left_out) or 'nothing'}"
@@ -242,6 +237,19 @@ def _usable(path, columns, notes):
     if left_out:
         notes.append(f"left out: {join(left_out)}")
     return found
+
+
+def _useless(column):
+    """Why a column says nothing of other rows; empty if it does."""
+    values = column[~_gaps(column)]
+    distinct, numbers = len(np.unique(values)), values.dtype.kind == "f"
+    if distinct < 2:
+        return "one value"
+    if not numbers and distinct > min(_MOST_CATEGORIES, len(values) / 2):
+        return f"text with {distinct} different values"
+    if numbers and len(values) == len(column) and values[0] in (0, 1) and (np.diff(values) == 1).all():
+        return "numbers the rows"
+    return ""
 
 
 def _parts(values, task):
