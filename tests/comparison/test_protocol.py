@@ -69,7 +69,7 @@ def test_the_verdicts_are_those_of_the_kept_answers(finished):
 
 def test_a_race_run_is_fit_alone_and_early_measurements_lead_to_the_ends_of_epochs(finished, data):
     record, curves = finished
-    entry, net = record["candidates"]["adam"], SHORT.network()
+    entry, net = record["candidates"]["adam"], SHORT.build(data)
     init_key, fit_key = jax.random.split(jax.random.key(1000))
     result = jaxmlp.fit(
         jaxmlp.objective(net.apply),

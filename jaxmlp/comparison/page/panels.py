@@ -289,8 +289,10 @@ def _coarse(problem, name):
 
 
 def _number(value, problem):
-    """A score that is not finite, null in the record, counts as no answer right, or as nothing that could be drawn."""
+    """A score that is not finite, null in the record, counts as the worst there is."""
     if value is not None:
         return value
     score = wording.score_of(problem)
-    return float(not score.higher_is_better) if score.percent else math.nan
+    if score.percent:
+        return float(not score.higher_is_better)
+    return -math.inf if score.higher_is_better else math.inf
