@@ -102,7 +102,7 @@ class _Execution:
                 if not open_ones:
                     break
                 self._race_on(tables, choices, [name for name in plan.grids if name in open_ones], look.seeds)
-            pairs = self._look(tables, pairs, look, index)
+            pairs = self._look(tables, pairs, look, index, 0)
             made.append(look)
         return Finished(tables, choices, made, 0, pairs, self._timing(choices))
 
@@ -114,14 +114,15 @@ class _Execution:
         self._race_on(tables, before.choices, list(tables), seeds)
         look = race.added_look(before.added, seeds)
         looks = [*before.looks, look]
-        pairs = self._look(tables, before.pairs, look, len(looks) - 1)
-        return before._replace(tables=tables, looks=looks, added=before.added + 1, pairs=pairs)
+        added = before.added + 1
+        pairs = self._look(tables, before.pairs, look, len(looks) - 1, added)
+        return before._replace(tables=tables, looks=looks, added=added, pairs=pairs)
 
-    def _look(self, tables, pairs, look, index):
+    def _look(self, tables, pairs, look, index, added):
         plan = self.plan
         runs = {n: race.runs_of(found[RACE], look.seeds, plan.splits, self.examples) for n, found in tables.items()}
         better = plan.problem.scored_by.higher_is_better
-        return race.update(pairs, runs, look.error, index, plan.margin, better)
+        return race.update(pairs, runs, look.error, index, plan.margin, better, added)
 
     def _seeds(self, start, stop):
         """The fresh seeds of each split: run i of the race is on split i modulo splits."""

@@ -101,6 +101,7 @@ def update(
     look: int,
     margin: float | None,
     higher_is_better: bool = True,
+    added: int = 0,
 ) -> list[dict[str, Any]]:
     """Test every pair that has no verdict yet; a pair that has one keeps it.
 
@@ -111,6 +112,8 @@ def update(
         look: its index.
         margin: differences up to this size count as equal; None: none do.
         higher_is_better: False for a score such as a loss.
+        added: looks that were added to a finished race, this one included; the next one has less error to spend, which
+            the number of further runs takes into account.
 
     Returns:
         One dict for each two candidates: the fields of verdicts.Pair, and the look that tested the pair last.
@@ -123,13 +126,15 @@ def update(
     if len(runs) < 2:
         return []
     before = {(pair["a"], pair["b"]): dict(pair) for pair in pairs}
-    level = verdicts.level_of_each_pair(len(runs), 1 - error)
+    level, next_level = (
+        verdicts.level_of_each_pair(len(runs), 1 - spent) for spent in (error, added_look(added, 0).error)
+    )
     found = []
     for a, b in itertools.combinations(runs, 2):
         pair = before.get((a, b))
         if pair is None or pair["verdict"] == verdicts.UNDECIDED:
-            settings = {"level": level, "margin": margin, "higher_is_better": higher_is_better}
-            pair = verdicts.compare(a, runs[a], b, runs[b], **settings)._asdict() | {"look": look}
+            settings = {"margin": margin, "higher_is_better": higher_is_better, "next_level": next_level}
+            pair = verdicts.compare(a, runs[a], b, runs[b], level=level, **settings)._asdict() | {"look": look}
         found.append(pair)
     return found
 

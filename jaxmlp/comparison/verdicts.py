@@ -156,18 +156,33 @@ def level_of_each_pair(candidates: int, confidence: float = 0.95) -> float:
 
 
 def compare(
-    a: str, runs_a: Runs, b: str, runs_b: Runs, *, level: float, margin: float | None, higher_is_better: bool = True
+    a: str,
+    runs_a: Runs,
+    b: str,
+    runs_b: Runs,
+    *,
+    level: float,
+    margin: float | None,
+    higher_is_better: bool = True,
+    next_level: float | None = None,
 ) -> Pair:
     """Compare two candidates.
 
         difference = mean(scores_a) - mean(scores_b)
         runs_variance = s_a^2 / n_a + s_b^2 / n_b
-        examples_variance = Var_t(p_a[t] - p_b[t]) / T - e_a^2 / (n_a T) - e_b^2 / (n_b T), at least 0
-        interval = difference +- t(level, df) sqrt(runs_variance + examples_variance)
+        examples_variance = Var_t(p_a[t] - p_b[t]) / T - noise, at least 0
+        noise = (e_a^2 / n_a + e_b^2 / n_b - 2 c m / (n_a n_b)) / T
+        half = sqrt(t(level, df)^2 runs_variance + t(level, T - 1)^2 examples_variance)
+        interval = difference +- half
 
-    s^2 is the variance of the scores, p[t] the mean over the runs of what test example t scores, and e^2 the variance
-    that neither run nor example explains, which is in the first two terms already and is counted once. df is Welch and
-    Satterthwaite's; the examples' part has T - 1.
+    s^2 is the variance of the scores and df Welch and Satterthwaite's for runs_variance. p[t] is the mean over the runs
+    of what test example t scores, e^2 the variance that neither run nor example explains, and c the covariance of these
+    residuals over the m runs that both have, which share a seed. The noise is in runs_variance already and is counted
+    once.
+
+    Each source of variation keeps its own t, and the two margins are combined by the root of the sum of their squares.
+    A common t, with degrees of freedom for the sum of the variances, claims too much with few runs: whenever their
+    spread is small by luck, the examples dominate and the interval takes the runs to be as well known as they are.
 
     Args:
         a: name of the first candidate.
@@ -177,6 +192,7 @@ def compare(
         level: confidence level of this interval, in (0, 1).
         margin: differences up to this size count as equal, > 0; None: nothing counts as equal.
         higher_is_better: False for a score such as a loss.
+        next_level: the level at which further runs would be tested, for more_runs; None: the same.
 
     Example:
         >>> import numpy as np
@@ -186,7 +202,8 @@ def compare(
 
     Source:
         Welch (1947), "The generalization of Student's problem when several different population variances are
-        involved"; Owen (2007), "The pigeonhole bootstrap", for the variance of two crossed random effects.
+        involved"; Owen (2007), "The pigeonhole bootstrap", for the variance of two crossed random effects; Zou and
+        Donner (2008), "Construction of confidence limits about effect measures", for combining two margins.
     """
     in_range("level", level, 0, 1, open_low=True)
     if margin is not None:
@@ -195,19 +212,18 @@ def compare(
     difference = float(scores[0].mean() - scores[1].mean())
     if not np.isfinite(difference) or min(len(values) for values in scores) < 2:
         return Pair(a, b, difference, np.nan, np.nan, UNDECIDED, None, np.nan, None, np.nan)
-    parts = [values.var(ddof=1) / len(values) for values in scores]
-    runs_variance, examples_variance = sum(parts), _examples_variance(runs_a.examples, runs_b.examples)
-    terms = [(part, len(values) - 1) for part, values in zip(parts, scores, strict=True)]
-    if examples_variance is not None and runs_a.examples is not None:
-        terms.append((examples_variance, runs_a.examples.shape[1] - 1))
-    half, df = _half_width(terms, level)
+    variances, counts = [float(values.var(ddof=1)) for values in scores], [len(values) for values in scores]
+    runs_variance, df = _welch(variances, counts)
+    examples_variance = _examples_variance(runs_a.examples, runs_b.examples)
+    examples = (examples_variance or 0.0, np.inf if runs_a.examples is None else runs_a.examples.shape[1] - 1)
+    half = _half_width((runs_variance, df), examples, level)
     verdict = _verdict(difference, half, margin, higher_is_better)
     more = None
     if verdict == UNDECIDED:
-        spread = sum(values.var(ddof=1) for values in scores)
-        more = _more_runs(abs(difference), scores, examples_variance or 0.0, spread, level, margin)
+        reach = max(abs(difference), 0.0 if margin is None else margin - abs(difference))
+        more = _more_runs(reach, variances, max(counts), examples, next_level or level)
     low, high = difference - half, difference + half
-    return Pair(a, b, difference, low, high, verdict, more, float(runs_variance), examples_variance, df)
+    return Pair(a, b, difference, low, high, verdict, more, runs_variance, examples_variance, df)
 
 
 def power(difference: float, deviation: float, runs: int, *, level: float, examples_variance: float = 0.0) -> float:
@@ -218,21 +234,26 @@ def power(difference: float, deviation: float, runs: int, *, level: float, examp
         deviation: standard deviation of the scores over seeds, the same for both candidates, > 0.
         runs: of each candidate, >= 2.
         level: confidence level of the pair's interval, in (0, 1).
-        examples_variance: variance of the difference that test examples add, >= 0.
+        examples_variance: variance of the difference that test examples add, >= 0, taken as known.
 
     Returns:
-        A probability, from the noncentral t distribution with 2 (runs - 1) degrees of freedom.
+        A probability: the interval's half width varies with the runs' estimated variance, which has 2 (runs - 1)
+        degrees of freedom, and the difference is normal.
 
     Example:
         >>> round(power(0.002, 0.002, 20, level=0.95), 2)
         0.87
     """
     check_count("runs", runs, least=2)
-    standard_error = np.sqrt(2 * deviation**2 / runs + examples_variance)
-    df = 2 * (runs - 1)
-    bound, shift = stats.t.ppf((1 + level) / 2, df), difference / standard_error
-    # The tail on the wrong side is below 1e-20 wherever SciPy has NaN for it.
-    return float(stats.nct.sf(bound, df, shift) + np.nan_to_num(stats.nct.cdf(-bound, df, shift)))
+    df, variance = 2 * (runs - 1), 2 * deviation**2 / runs
+    of_runs, of_examples = (stats.t.ppf((1 + level) / 2, freedom) ** 2 for freedom in (df, np.inf))
+    error = np.sqrt(variance + examples_variance)
+
+    def found(chi):
+        half = np.sqrt(of_runs * variance * chi**2 / df + of_examples * examples_variance)
+        return stats.norm.sf((half - difference) / error) + stats.norm.cdf((-half - difference) / error)
+
+    return float(stats.chi.expect(found, (df,), epsabs=1e-10))
 
 
 def spend(looks: Sequence[float], error: float = 0.05) -> list[float]:
@@ -268,30 +289,41 @@ def spend(looks: Sequence[float], error: float = 0.05) -> list[float]:
     return [float(value) for value in np.diff(spent, prepend=0.0)]
 
 
-def _examples_variance(each_a, each_b):
-    if each_a is None or each_b is None:
+def _examples_variance(examples_a, examples_b):
+    if examples_a is None or examples_b is None:
         return None
-    a, b = np.asarray(each_a, float), np.asarray(each_b, float)
-    count = a.shape[1]
-    examples = (a.mean(axis=0) - b.mean(axis=0)).var(ddof=1) / count
-    return max(0.0, float(examples - sum(_residual_variance(runs) / (len(runs) * count) for runs in (a, b))))
+    a, b = np.asarray(examples_a, float), np.asarray(examples_b, float)
+    count, common = a.shape[1], min(len(a), len(b))
+    rest_a, rest_b = _residuals(a), _residuals(b)
+    noise = _covariance(rest_a, rest_a) / len(a) + _covariance(rest_b, rest_b) / len(b)
+    if common > 1:
+        shared = _covariance(_residuals(a[:common]), _residuals(b[:common]))
+        noise -= 2 * shared * common / (len(a) * len(b))
+    total = (a.mean(axis=0) - b.mean(axis=0)).var(ddof=1)
+    return max(0.0, float(total - noise) / count)
 
 
-def _residual_variance(each):
-    """Mean square of what neither the run nor the example explains, of each (n, T)."""
-    n, count = each.shape
-    residuals = each - each.mean(axis=1, keepdims=True) - each.mean(axis=0, keepdims=True) + each.mean()
-    return float((residuals**2).sum() / ((n - 1) * (count - 1)))
+def _residuals(scores):
+    """What neither the run nor the example explains, of scores (n, T)."""
+    return scores - scores.mean(axis=1, keepdims=True) - scores.mean(axis=0, keepdims=True) + scores.mean()
 
 
-def _half_width(terms, level):
-    """Half the width of the interval, and its degrees of freedom, from (variance, degrees of freedom) of each term."""
-    variance = sum(part for part, _ in terms)
-    if variance == 0:
-        return 0.0, np.inf
-    uncertain = sum(part**2 / freedom for part, freedom in terms)
-    df = variance**2 / uncertain if uncertain else np.inf
-    return float(stats.t.ppf((1 + level) / 2, df) * np.sqrt(variance)), float(df)
+def _covariance(residuals_a, residuals_b):
+    n, count = residuals_a.shape
+    return float((residuals_a * residuals_b).sum() / ((n - 1) * (count - 1)))
+
+
+def _welch(variances, counts):
+    """The variance of the difference of two means over runs, and its degrees of freedom."""
+    parts = [variance / n for variance, n in zip(variances, counts, strict=True)]
+    uncertain = sum(part**2 / (n - 1) for part, n in zip(parts, counts, strict=True))
+    return sum(parts), sum(parts) ** 2 / uncertain if uncertain else np.inf
+
+
+def _half_width(runs, examples, level):
+    """Half the width of the interval, from (variance, degrees of freedom) of its two parts."""
+    margins = [stats.t.ppf((1 + level) / 2, df) * np.sqrt(variance) for variance, df in (runs, examples) if variance]
+    return float(np.sqrt(sum(margin**2 for margin in margins)))
 
 
 def _verdict(difference, half, margin, higher_is_better):
@@ -302,24 +334,21 @@ def _verdict(difference, half, margin, higher_is_better):
     return UNDECIDED
 
 
-def _more_runs(size, scores, examples_variance, spread, level, margin):
-    """Further runs of each candidate until an interval of the same spreads excludes 0 or lies within the margin."""
-    now = max(len(values) for values in scores)
-    # A pair is decided as soon as the half width falls below either of these.
-    reach = max(size, 0.0 if margin is None else margin - size)
+def _more_runs(reach, variances, now, examples, level):
+    """Further runs of each candidate until half the width of the interval falls below reach, at the same spreads."""
+
+    def half_at(runs):
+        return _half_width(_welch(variances, (runs, runs)), examples, level)
+
     low, high = now, now
-    while _half_at(high, spread, examples_variance, level) >= reach:
+    while half_at(high) >= reach:
         low, high = high, 2 * high
         if low > _MOST_RUNS:
             return None
     while high - low > 1:
         middle = (low + high) // 2
-        if _half_at(middle, spread, examples_variance, level) < reach:
+        if half_at(middle) < reach:
             high = middle
         else:
             low = middle
     return max(1, high - now)
-
-
-def _half_at(runs, spread, examples_variance, level):
-    return _half_width([(spread / runs, 2 * (runs - 1)), (examples_variance, np.inf)], level)[0]
