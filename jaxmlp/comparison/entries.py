@@ -77,7 +77,7 @@ def describe_problem(
         "examples": {name: len(jax.tree.leaves(part)[0]) for name, part in zip(data._fields, data, strict=True)},
         "steps_per_epoch": steps,
         "score": score.describe(),
-        "confidence": race.CONFIDENCE,
+        "confidence": race.confidence(finished.looks, finished.added),
         "margin": plan.margin,
         "chance": None if chance["test"] is None else chance,
         "tuning": {

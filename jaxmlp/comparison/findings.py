@@ -62,6 +62,12 @@ def answer(
     """
     labels = [display(candidate) for candidate in ranking]
     runs, where, score = units(problem), f"On {display(name)}", wording.score_of(problem)
+    failed = [run for entry in problem["candidates"].values() for run in entry["race"]["failed"]]
+    if all(failed):
+        return [
+            f"{where}, no candidate has learnt anything: all {count(len(failed), 'run')} of the race failed.",
+            f"Their losses are not finite, or their {score.name} is no better than chance.",
+        ]
     if len(ranking) == 1:
         return [
             f"{where}, {labels[0]} reaches a {score.name} of {score.interval(best)}{score.unit}, with nothing to "
@@ -87,17 +93,19 @@ def power_sentence(problem: Mapping[str, Any]) -> str:
         problem: the record's entry of the problem.
 
     Example:
-        >>> power_sentence({"power": {"0.001": 0.07, "0.003": 0.71}, "splits": 1, "candidates": {}})
-        'With 0 seeds, a difference of 0.3 points would have been found with a probability of 71 %.'
+        >>> from jaxmlp.comparison import toy
+        >>> power_sentence(toy.PROBLEM | {"power": {"0.001": 0.07, "0.003": 0.71}})
+        'With 3 seeds, a difference of 0.3 points would have been found with a probability of 71 %.'
     """
     powers = {float(size): value for size, value in problem["power"].items() if value is not None}
     if not powers:
         return _spread(problem, units(problem))
     size = next((size for size in sorted(powers) if powers[size] >= 0.8), max(powers))
     margin = wording.score_of(problem).margin(size)
+    look = " at the last look" if len(problem["race"]["looks"]) > 1 else ""
     return (
-        f"With {count(units(problem), wording.unit_of(problem))}, a difference of {margin} would have been found with "
-        f"a probability of {wording.percent(powers[size])}."
+        f"With {count(units(problem), wording.unit_of(problem))}, a difference of {margin} would have been found{look} "
+        f"with a probability of {wording.percent(powers[size])}."
     )
 
 
@@ -127,16 +135,16 @@ def coverage(problem: Mapping[str, Any], pairs: Sequence[Pair]) -> str:
     Example:
         >>> from jaxmlp.comparison import toy
         >>> coverage(toy.PROBLEM, []).split(".")[0]
-        'The intervals cover other seeds'
+        'The intervals of the differences cover other seeds'
     """
     examples = any(pair.examples_variance is not None for pair in pairs)
     if problem["splits"] > 1:
         covered = "other seeds, and other splits with the learning rates chosen on them"
-        return f"The intervals cover {covered}{', and other test examples' if examples else ''}."
+        return f"The intervals of the differences cover {covered}{', and other test examples' if examples else ''}."
     covered, left = ("other seeds and other test examples", "") if examples else ("other seeds", "the test examples, ")
     return (
-        f"The intervals cover {covered}. They leave out the choice of {left}the validation part and the learning "
-        "rates, which --splits measures."
+        f"The intervals of the differences cover {covered}. They leave out the choice of {left}the validation part and "
+        "the learning rates, which --splits measures."
     )
 
 

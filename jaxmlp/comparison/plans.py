@@ -34,6 +34,8 @@ _PROPORTIONAL, _UNIT = _log_grid(-3, 1, 9), _log_grid(-5, -1, 9)
 _GRIDS: dict[str, list[float]] = dict.fromkeys(("rmsprop", "adam", "amsgrad"), _UNIT)  # all others: _PROPORTIONAL
 _FULL_GRID = _log_grid(-5, 2, 36)  # as in DeepOBS (2019)
 _WIDEN = 4
+_LARGEST_MARGIN = 0.05
+_MOST_SEEDS = 2**31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,6 +145,8 @@ def make_plan(
         margin = MARGIN if problem.scored_by.unit == "%" else None
     if margin is not None:
         in_range("margin", margin, 0, open_low=True)
+        if problem.scored_by.unit == "%" and margin > _LARGEST_MARGIN:
+            raise ValueError(f"margin is a fraction, 0.002 for 0.2 points, at most {_LARGEST_MARGIN}; got {margin:g}")
     if learning_rates is not None:
         in_range("learning_rates", learning_rates, 0, open_low=True)
         if len(set(learning_rates)) != len(learning_rates) or not len(learning_rates):
@@ -157,6 +161,8 @@ def make_plan(
         raise ValueError("max_seeds is the limit of --decide; leave it out, or add --decide")
     if decide and splits > 1:
         raise ValueError("--decide adds seeds, and with --splits each split counts once; leave one of them out")
+    if first_seed + (max_seeds or seeds) > _MOST_SEEDS:
+        raise ValueError(f"seeds must be below 2^31, got first_seed {first_seed} and {max_seeds or seeds} seeds")
     if decide:
         max_seeds = 4 * seeds if max_seeds is None else max_seeds
         if max_seeds < seeds:

@@ -98,7 +98,7 @@ class _Execution:
         made, pairs = [], []
         for index, look in enumerate(looks):
             if index:
-                open_ones = race.undecided(pairs)
+                open_ones = race.open_candidates(pairs)
                 if not open_ones:
                     break
                 self._race_on(tables, choices, [name for name in plan.grids if name in open_ones], look.seeds)

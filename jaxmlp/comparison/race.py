@@ -11,7 +11,18 @@ from jaxmlp.comparison.store import Arrays
 from jaxmlp.comparison.verdicts import Runs
 
 __docformat__ = "google"
-__all__ = ["CONFIDENCE", "ERROR", "Look", "added_look", "planned_looks", "power", "runs_of", "undecided", "update"]
+__all__ = [
+    "CONFIDENCE",
+    "ERROR",
+    "Look",
+    "added_look",
+    "confidence",
+    "open_candidates",
+    "planned_looks",
+    "power",
+    "runs_of",
+    "update",
+]
 
 CONFIDENCE, ERROR = 0.95, 0.05
 """Of all intervals of one problem together, and the probability that any of them is wrong."""
@@ -60,6 +71,20 @@ def added_look(added: int, seeds: int) -> Look:
         Look(seeds=20, error=0.025)
     """
     return Look(seeds, ERROR / 2 ** (added + 1))
+
+
+def confidence(looks: Sequence[Look], added: int) -> float:
+    """Return the probability that all intervals of a race hold together: each added look lowers it.
+
+    Args:
+        looks: all of them.
+        added: how many of them, the last ones, nobody planned.
+
+    Example:
+        >>> round(confidence([Look(10, 0.05), added_look(0, 20)], 1), 9)
+        0.925
+    """
+    return CONFIDENCE - sum(look.error for look in looks[len(looks) - added :])
 
 
 def runs_of(table: Arrays, seeds: int, splits: int, examples: int) -> Runs:
@@ -139,14 +164,18 @@ def update(
     return found
 
 
-def undecided(pairs: Sequence[Mapping[str, Any]]) -> set[str]:
-    """Return the candidates in a pair without a verdict.
+def open_candidates(pairs: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Return the candidates in a pair without a verdict that further seeds can decide.
+
+    Where the test examples alone leave a pair open, no number of seeds decides it.
 
     Example:
-        >>> sorted(undecided([{"a": "sgd", "b": "adam", "verdict": "undecided"}]))
-        ['adam', 'sgd']
+        >>> pair = {"a": "sgd", "b": "adam", "verdict": "undecided"}
+        >>> sorted(open_candidates([pair | {"more_runs": 7}])), sorted(open_candidates([pair | {"more_runs": None}]))
+        (['adam', 'sgd'], [])
     """
-    return {name for pair in pairs if pair["verdict"] == verdicts.UNDECIDED for name in (pair["a"], pair["b"])}
+    can_be = [pair for pair in pairs if pair["verdict"] == verdicts.UNDECIDED and pair["more_runs"]]
+    return {name for pair in can_be for name in (pair["a"], pair["b"])}
 
 
 def power(

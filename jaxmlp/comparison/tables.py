@@ -182,7 +182,7 @@ def title(name: str, problem: Mapping[str, Any]) -> str:
         'digits: 64-64-10, batch 32, 3 epochs, n = 3 seeds'
     """
     settings = problem["problem"]
-    runs = f"n = {count(findings.units(problem), unit_of(problem))}"
+    runs = f"n = {_number_of_runs(problem)}"
     epochs = count(problem["race"]["epochs"], "epoch")
     return f"{display(name)}: {problem['network']}, batch {settings['batch_size']}, {epochs}, {runs}"
 
@@ -200,6 +200,13 @@ def seeds(problem: Mapping[str, Any]) -> str:
     """
     found = sorted({seed for entry in problem["candidates"].values() for seed in entry["race"]["seeds"]})
     return f"seeds {found[0]} to {found[-1]}" if len(found) > 1 else f"seed {found[0]}"
+
+
+def _number_of_runs(problem):
+    """The number of runs of each candidate, or of splits; from the fewest to the most where they differ."""
+    fewest = findings.units(problem)
+    most = fewest if problem["splits"] > 1 else max(len(e["race"]["seeds"]) for e in problem["candidates"].values())
+    return count(fewest, unit_of(problem)) if most == fewest else f"{fewest} to {count(most, unit_of(problem))}"
 
 
 def _duration(found):

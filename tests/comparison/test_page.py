@@ -135,7 +135,7 @@ def test_every_outcome_is_drawn(tmp_path, results):
     page, _ = page_of(tmp_path, results)
     assert page.count('class="failed"') == 2 and "seed 1000: 10.00 %, failed" in page  # one more while tuning
     assert "mean off the axis" in page and "1 of 3" in page and "not finite" in page
-    assert "The pairs were tested after 2 and 3 seeds, with error probabilities of 1 % and 4 %" in page.replace(
+    assert "The open pairs were tested after 2 and 3 seeds, with error probabilities of 1 % and 4 %" in page.replace(
         "\xa0", " "
     )
     assert "were widened: SGD by 2" in page

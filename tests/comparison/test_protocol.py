@@ -62,7 +62,8 @@ def test_the_verdicts_are_those_of_the_kept_answers(finished):
         )
         for name in ("sgd", "adam")
     }
-    [expected] = verdicts.all_pairs(runs, margin=0.002)
+    settings = {"level": 0.95, "next_level": 0.975, "margin": 0.002}  # an added look may err half as often
+    expected = verdicts.compare("sgd", runs["sgd"], "adam", runs["adam"], **settings)
     [pair] = record["pairs"]
     assert pair == expected._asdict() | {"look": 0}
 

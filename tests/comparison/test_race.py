@@ -4,9 +4,10 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from jaxmlp.comparison import race, verdicts
-from jaxmlp.comparison.race import Look, added_look, planned_looks, runs_of, undecided, update
+from jaxmlp.comparison.race import Look, added_look, confidence, open_candidates, planned_looks, runs_of, update
 from jaxmlp.comparison.verdicts import Runs
 
 
@@ -30,7 +31,10 @@ def test_however_often_a_race_is_extended_its_claims_stay_below_twice_the_error(
 def test_a_pair_that_has_a_verdict_keeps_it_and_the_others_are_tested_at_the_error_of_the_look():
     runs = {"a": scores(0.98, seed=1), "b": scores(0.95, seed=2), "c": scores(0.9495, seed=3)}
     first = update([], runs, 0.01, 0, None)
-    assert [pair["verdict"] for pair in first] == ["better", "better", "undecided"] and undecided(first) == {"b", "c"}
+    assert [pair["verdict"] for pair in first] == ["better", "better", "undecided"] and open_candidates(first) == {
+        "b",
+        "c",
+    }
     runs |= {"b": scores(0.96, 40, seed=4), "c": scores(0.95, 40, seed=5)}
     second = update(first, runs, 0.02, 1, None)
     assert second[:2] == first[:2] and [pair["look"] for pair in second] == [0, 0, 1]
@@ -82,3 +86,28 @@ def test_looking_often_claims_no_more_than_it_may():
         false += any(pair["verdict"] != "undecided" for pair in pairs)
     # Three standard deviations of a share of 0.05 in 400 draws.
     assert false / 400 <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+
+
+def test_a_pair_that_the_test_examples_leave_open_asks_for_no_more_seeds():
+    halves = np.arange(40) < 20
+    a = np.array([halves ^ (np.arange(40) == run) for run in range(5)])
+    b = np.array([~halves ^ (np.arange(40) == 2 * run) for run in range(5)])
+    runs = {"a": Runs(a.mean(axis=1), a), "b": Runs(b.mean(axis=1), b)}
+    pairs = update([], runs, 0.05, 0, 0.01)
+    assert [pair["verdict"] for pair in pairs] == ["undecided"] and open_candidates(pairs) == set()
+
+
+def test_added_looks_cost_confidence():
+    looks = [Look(10, 0.05), added_look(0, 20), added_look(1, 30)]
+    assert [confidence(looks[: n + 1], n) for n in range(3)] == pytest.approx([0.95, 0.925, 0.9125])
+
+
+def test_the_seeds_asked_for_decide_a_pair_at_the_level_of_an_added_look():
+    a, b = np.array([0.0, 1.0, -1.0, 0.5, -0.5]), np.array([0.3, 1.3, -0.7, 0.8, -0.2])
+    [pair] = update([], {"a": Runs(a), "b": Runs(b)}, 0.05, 0, None)
+    n = 5 + pair["more_runs"]
+
+    def decided(n):
+        return stats.t.ppf(1 - 0.025 / 2, 2 * (n - 1)) * np.sqrt(2 * a.var(ddof=1) / n) < 0.3
+
+    assert decided(n) and not decided(n - 1)

@@ -126,7 +126,7 @@ def test_every_sentence_and_axis_says_the_score(tmp_path, regression):
     assert "a difference of 0.02 in test mean squared error" in page and "nats" not in page
     assert (
         "lowest mean squared error on the validation" in page
-        and "To mean squared error 1.5: Nesterov is fastest" in page
+        and "To mean squared error 1.5: Nesterov has the shortest median" in page
     )
     assert "A run has failed if its loss or its score is not finite" in page
     for draw in figures.PER_PROBLEM.values():

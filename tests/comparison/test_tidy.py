@@ -45,10 +45,9 @@ def test_every_interval_and_verdict_follows_from_the_table(table):
         name = f"{pair['a']} - {pair['b']}"
         about = {row["metric"]: float(row["value"]) for row in table if row["candidate"] == name}
         parts = [np.var(scores[who][: int(about["runs"])], ddof=1) / about["runs"] for who in (pair["a"], pair["b"])]
-        parts.append(about["examples_variance"])
-        freedoms = [about["runs"] - 1, about["runs"] - 1, about["examples_degrees_of_freedom"]]
-        df = sum(parts) ** 2 / sum(part**2 / freedom for part, freedom in zip(parts, freedoms, strict=True))
-        half = stats.t.ppf((1 + about["level"]) / 2, df) * np.sqrt(sum(parts))
+        df = sum(parts) ** 2 / sum(part**2 / (about["runs"] - 1) for part in parts)
+        of_runs, of_examples = stats.t.ppf((1 + about["level"]) / 2, [df, about["examples_degrees_of_freedom"]])
+        half = np.hypot(of_runs * np.sqrt(sum(parts)), of_examples * np.sqrt(about["examples_variance"]))
         difference = np.mean(scores[pair["a"]]) - np.mean(scores[pair["b"]])
         # The table holds every digit of the numbers, so that only rounding of sums remains.
         np.testing.assert_allclose([difference - half, difference + half], [pair["low"], pair["high"]], rtol=1e-9)

@@ -122,7 +122,8 @@ def _section(name, problem, summary, curves, where):
         picture = dots.times(problem, summary, target) if reached else ""
         parts.append(_figure(picture, durations.in_words(problem, target, found)))
     reading = " Each dot is a run, each line the median and each bar its 95 % interval, from the runs and the timing "
-    reading = reading + "together." if summary.times else ""
+    reading += "together. Runs are measured ten times an epoch up to the third, and then after each."
+    reading = reading if summary.times else ""
     parts.append(f"<p class=note>{_text(durations.cost_of_an_epoch(problem) + reading)}</p>")
     parts += [f"<h2>Small print{where}</h2>", _list(small_print.of_problem(problem, summary))]
     return "".join(parts)

@@ -113,14 +113,21 @@ def _race(problem):
 
 
 def _verdicts(problem):
-    level = verdicts.level_of_each_pair(len(problem["candidates"]), problem["confidence"])
+    errors = [look["error"] for look in problem["race"]["looks"]]
+    levels = [f"{100 * verdicts.level_of_each_pair(len(problem['candidates']), 1 - e):.4g} %" for e in errors]
+    by_look = " (by the look that tested it last)" if len(levels) > 1 else ""
     pairs = len(problem["pairs"])
+    examples = any(pair["examples_variance"] is not None for pair in problem["pairs"])
+    width = "Welch's t times the standard error over seeds"
+    if examples:
+        width = f"the root of the sum of two squares, {width} and Student's t times that over test examples"
     unit = wording.unit_of(problem)
     margin = problem["margin"]
     equal = f"equal, where it lies within {wording.score_of(problem).margin(margin)}; " if margin else ""
     return (
-        f"Each of the {count(pairs, 'pair')} has Welch's interval of the difference of means at {100 * level:.4g} %, "
-        f"so that all hold together with {100 * problem['confidence']:g} % (Sidak). Better or worse: the interval "
+        f"Each of the {count(pairs, 'pair')} has an interval of the difference of means at {join(levels)}{by_look}, "
+        f"so that all hold together with {100 * problem['confidence']:g} % (Sidak). Half its width is {width}. Better "
+        f"or worse: the interval "
         f"leaves out 0; {equal}undecided otherwise. Where a difference is both real and within the margin, the word "
         f"is better or worse. The number of further {unit}s assumes the present spreads and difference."
     )
@@ -136,13 +143,17 @@ def _power(problem):
 
 
 def _looks(problem):
-    looks = problem["race"]["looks"]
-    sizes = [look["seeds"] if isinstance(look["seeds"], int) else len(look["seeds"]) for look in looks]
+    looks, added = problem["race"]["looks"], problem["race"]["added_looks"]
+    text = ""
+    if len(looks) - added > 1:
+        text = "Seeds were added until every pair was decided, more seeds could decide none, or the limit was reached. "
+    if added:
+        times = "once" if added == 1 else f"{added} times"
+        text += f"Seeds were added to the finished race {times}, which costs confidence. "
     errors = [f"{100 * look['error']:.2g} %" for look in looks]
     return (
-        f"Seeds were added until every pair was decided or the limit was reached. The pairs were tested after "
-        f"{join([str(size) for size in sizes])} seeds, with error probabilities of {join(errors)}: together at most "
-        f"{100 * (1 - problem['confidence']):.2g} %, so that looking often claims no more than it should."
+        f"{text}The open pairs were tested after {join([str(look['seeds']) for look in looks])} seeds, with error "
+        f"probabilities of {join(errors)}: together at most {100 * (1 - problem['confidence']):.3g} %."
     )
 
 
