@@ -6,17 +6,20 @@
 Reached by importing it, never by import jaxmlp; it needs the extra `comparison`. Its modules are loaded when they are
 first used.
 
-- From Python: compare, Problem and Score; from a command line: command (python -m experiments.optimizers) and its
+- From Python: compare, Candidate, Problem and Score; from a command line: command (python -m jaxmlp.comparison) and its
   options; console, the frame of every command. Both go through comparing.
-- Work: problems (tasks and data), references (objects by FILE.py:NAME), scores (what decides which is better), plans
+- Candidates: candidates (what competes), references (objects by FILE.py:NAME), spaces (what is searched), recipes (from
+  hyperparameters to an optimizer), trials (which can compete).
+- Work: problems (tasks and data), scores (what decides which is better), plans
   (what decides the numbers), protocol (their execution), tuning (the search), study (the training runs), measures,
   schedule (many runs on a few cores), race (looks at the verdicts).
 - Statistics: statistics, verdicts (over all pairs), speed, timing.
 - Files: store (finished runs of an interrupted experiment), entries (what is written of a problem), record
-  (results.json and where its numbers came from), tidy (runs.csv).
-- Reports, made from the record alone: summary (numbers), findings, durations and wording (sentences), tables, report
-  (terminal, Markdown, LaTeX), page (HTML with its pictures), figures (pictures as files); drawing is the style of all
-  figures, toy a made-up record for examples.
+  (JSON, and where its numbers came from), records (the record in its folder: read, written, joined), growing (further
+  candidates for a record), tidy (runs.csv).
+- Reports, made from the record alone: summary (numbers), findings, durations and wording (sentences), points
+  (hyperparameters in words), tables, report (terminal, Markdown, LaTeX), page (HTML with its pictures), figures
+  (pictures as files); drawing is the style of all figures, toy a made-up record for examples.
 """
 
 import importlib
@@ -28,6 +31,7 @@ need("comparison", "matplotlib", "rich", "scipy", "threadpoolctl")
 
 if TYPE_CHECKING:
     from jaxmlp.comparison import (
+        candidates,
         command,
         comparing,
         console,
@@ -36,18 +40,23 @@ if TYPE_CHECKING:
         entries,
         figures,
         findings,
+        growing,
         measures,
         options,
         page,
         plans,
+        points,
         problems,
         protocol,
         race,
+        recipes,
         record,
+        records,
         references,
         report,
         schedule,
         scores,
+        spaces,
         speed,
         statistics,
         store,
@@ -57,20 +66,26 @@ if TYPE_CHECKING:
         tidy,
         timing,
         toy,
+        trials,
         tuning,
         verdicts,
         wording,
     )
+    from jaxmlp.comparison.candidates import Candidate
     from jaxmlp.comparison.comparing import Comparison, Progress, compare
     from jaxmlp.comparison.problems import Problem, from_csv
     from jaxmlp.comparison.scores import Score
+    from jaxmlp.comparison.spaces import choice, log_uniform, one_minus_log_uniform, uniform
 
 __docformat__ = "google"
 __all__ = [
+    "Candidate",
     "Comparison",
     "Problem",
     "Progress",
     "Score",
+    "candidates",
+    "choice",
     "command",
     "compare",
     "comparing",
@@ -81,18 +96,25 @@ __all__ = [
     "figures",
     "findings",
     "from_csv",
+    "growing",
+    "log_uniform",
     "measures",
+    "one_minus_log_uniform",
     "options",
     "page",
     "plans",
+    "points",
     "problems",
     "protocol",
     "race",
+    "recipes",
     "record",
+    "records",
     "references",
     "report",
     "schedule",
     "scores",
+    "spaces",
     "speed",
     "statistics",
     "store",
@@ -102,7 +124,9 @@ __all__ = [
     "tidy",
     "timing",
     "toy",
+    "trials",
     "tuning",
+    "uniform",
     "verdicts",
     "wording",
 ]
@@ -110,7 +134,9 @@ __all__ = [
 _MODULE_OF = {
     **dict.fromkeys(("Comparison", "Progress", "compare"), "comparing"),
     **dict.fromkeys(("Problem", "from_csv"), "problems"),
+    "Candidate": "candidates",
     "Score": "scores",
+    **dict.fromkeys(("choice", "log_uniform", "one_minus_log_uniform", "uniform"), "spaces"),
 }
 
 

@@ -1,10 +1,9 @@
-"""The command line of the comparison: python -m experiments.optimizers.
+"""The command line of the comparison: python -m jaxmlp.comparison, or python -m experiments.optimizers.
 
-It tunes each optimizer's learning rate on a validation part, freezes the choice, trains it again with fresh seeds, and
-measures those runs on the test set.
+It tunes each optimizer's hyperparameters on a validation part, freezes the choice, trains it again with fresh seeds,
+and measures those runs on the test set. merge joins records, and check tries optimizers for one step.
 """
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,8 +11,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from jaxmlp.comparison import comparing, console, problems, report
-from jaxmlp.comparison.options import parser, plan_of, problem_table
+from jaxmlp.comparison import comparing, console, growing, options, problems, records, report, trials
 from jaxmlp.comparison.problems import Problem
 from jaxmlp.datasets import DatasetUnavailableError
 
@@ -37,28 +35,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
 
     def body(screen):
-        options = parser().parse(words)
-        if options.list:
-            screen.print(problem_table())
-        elif options.report_only:
-            _report(options.output, screen)
+        if words[:1] == ["merge"]:
+            _merge(options.merge_parser().parse(words[1:]), screen)
+            return 0
+        if words[:1] == ["check"]:
+            return trials.run(words[1:], screen)
+        given = options.parser().parse(words)
+        if given.list:
+            screen.print(options.problem_table())
+            screen.print(options.candidate_table())
+        elif given.report_only:
+            _report(given.output, screen)
         else:
-            _run(options, words, screen)
+            _run(given, screen)
         return 0
 
     return console.guarded(body)
 
 
-def _run(options, words, screen):
-    folder = options.output
+def _merge(given, screen):
+    if not given.overwrite:
+        records.check_free(given.output)
+    records.merge(given.folders, given.output)
+    _report(given.output, screen)
+
+
+def _run(given, screen):
+    folder = given.output
     # Whatever can be refused is refused before data are loaded or fetched.
-    wanted = _wanted(options)
-    for problem in wanted:
-        plan_of(problem, options)
+    work = _addition(given) if given.add else _comparison(given)
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        _compare(options, wanted, words, screen)
+        with console.progress(screen) as bar:
+            work(screen, _shown_on(bar))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(console.left_after_interrupt(folder)) from None
     finally:
@@ -70,37 +80,75 @@ def _run(options, words, screen):
         raise KeyboardInterrupt("the record is written; for tables and pictures, add --report-only") from None
 
 
-def _compare(options, wanted, words, screen):
-    """Train, and write the record and the curves."""
-    data, why = _data(options, wanted)
-    screen.print(f"[bold]{', '.join(data)}[/bold]: {why}", highlight=False, soft_wrap=True)
-    planned = {problem.name: plan_of(problem, options) for problem in wanted if problem.name in data}
-    with console.progress(screen) as bar:
-        tasks = {}
+def _comparison(given):
+    """What trains a whole comparison, or further seeds of a finished one, and writes its record."""
+    wanted, found = _wanted(given), options.candidates_of(given)
+    for problem in wanted:
+        options.plan_of(problem, given, found)
+    if not (given.overwrite or given.resume or given.add_seeds):
+        records.check_free(given.output)
 
-        def on_progress(now):
-            # How many runs there will be is known better and better.
-            if now.problem not in tasks:
-                for task in tasks.values():
-                    bar.update(task, visible=False)
-                tasks[now.problem] = bar.add_task(now.problem)
-            bar.update(tasks[now.problem], description=now.activity, completed=now.done, total=now.total)
-
+    def work(screen, on_progress):
+        data, why = _data(given, wanted)
+        screen.print(f"[bold]{', '.join(data)}[/bold]: {escape(why)}", highlight=False, soft_wrap=True)
+        planned = {one.name: options.plan_of(one, given, found) for one in wanted if one.name in data}
         comparing.train(
             planned,
             data,
-            options.output,
-            command="python -m experiments.optimizers " + shlex.join(words),
+            given.output,
             why=why,
-            resume=options.resume,
-            add_seeds=options.add_seeds or 0,
+            arguments=options.words_of(given, list(data)),
+            resume=given.resume,
+            add_seeds=given.add_seeds or 0,
             on_progress=on_progress,
         )
+
+    return work
+
+
+def _addition(given):
+    """What trains further candidates of a finished record, under its own settings."""
+    folder = given.output
+    results, _ = records.read(folder)
+    if results["arguments"] is None:
+        raise ValueError(
+            f"the record in {folder} was not made by one command, which --add could repeat; run the comparison "
+            "again with all candidates"
+        )
+    grown = options.parser().parse([*results["arguments"], "--output", str(folder)])
+    grown.optimizers, grown.space = [*grown.optimizers, *given.add], [*grown.space, *given.space]
+    grown.data_dir, grown.mirror = given.data_dir, given.mirror
+    found = options.candidates_of(grown)
+    wanted = [problem for problem in _wanted(grown) if problem.name in results["problems"]]
+    planned = {problem.name: options.plan_of(problem, grown, found) for problem in wanted}
+    growing.check_plans(folder, results, planned)
+
+    def work(screen, on_progress):
+        data, _ = _data(grown, wanted)
+        screen.print(f"adding {escape(', '.join(given.add))} to the record in {escape(str(folder))}", highlight=False)
+        words = options.words_of(grown, list(data))
+        growing.add(folder, planned, data, arguments=words, resume=given.resume, on_progress=on_progress)
+
+    return work
+
+
+def _shown_on(bar):
+    tasks = {}
+
+    def on_progress(now):
+        # How many runs there will be is known better and better.
+        if now.problem not in tasks:
+            for task in tasks.values():
+                bar.update(task, visible=False)
+            tasks[now.problem] = bar.add_task(now.problem)
+        bar.update(tasks[now.problem], description=now.activity, completed=now.done, total=now.total)
+
+    return on_progress
 
 
 def _report(folder: Path, screen: Console) -> None:
     """Write every table, picture and page from the record in folder, and print the verdict first."""
-    results, curves = comparing.read(folder)
+    results, curves = records.read(folder)
     summaries = comparing.write_report(folder, results, curves)
     for name, problem in results["problems"].items():
         _print_problem(name, problem, summaries[name], screen)
@@ -129,20 +177,20 @@ def _print_problem(name, problem, found, screen):
     screen.print()
 
 
-def _wanted(options) -> list[Problem]:
+def _wanted(given) -> list[Problem]:
     """The problems that are named, or MNIST and what takes its place."""
-    if options.csv is None and options.target is not None:
+    if given.csv is None and given.target is not None:
         raise ValueError("--target names a column of --csv FILE; add --csv, or leave out --target")
-    if options.csv is not None:
-        if options.target is None:
+    if given.csv is not None:
+        if given.target is None:
             raise ValueError("--csv needs --target COLUMN, the column to predict")
-        if options.problem:
+        if given.problem:
             raise ValueError("--csv is a problem by itself; leave out --problem, or leave out --csv")
-        return [problems.from_csv(options.csv, options.target, task=options.task)]
-    if options.task is not None:
+        return [problems.from_csv(given.csv, given.target, task=given.task)]
+    if given.task is not None:
         raise ValueError("--task says what to make of the --target of a --csv file; leave it out")
     try:
-        found = {name: problems.get(name) for name in options.problem or ("mnist", "digits")}
+        found = {name: problems.get(name) for name in given.problem or ("mnist", "digits")}
     except TypeError as error:  # what a file holds is the user's to mend
         raise ValueError(str(error)) from error
     names = [problem.name for problem in found.values()]
@@ -151,15 +199,15 @@ def _wanted(options) -> list[Problem]:
     return list(found.values())
 
 
-def _data(options, wanted):
+def _data(given, wanted):
     """The data of each problem to run, loaded first so that a missing data set ends the run early, and the reason."""
 
     def load(problem):
-        return problems.load(problem, data_dir=options.data_dir, mirror=options.mirror)
+        return problems.load(problem, data_dir=given.data_dir, mirror=given.mirror)
 
-    if options.csv is not None:
+    if given.csv is not None:
         return {problem.name: load(problem) for problem in wanted}, "named by --csv"
-    if options.problem:
+    if given.problem:
         return {problem.name: load(problem) for problem in wanted}, "named by --problem"
     mnist, digits = wanted
     try:

@@ -6,7 +6,6 @@ import html
 import io
 import tempfile
 import time
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -16,12 +15,16 @@ import numpy as np
 
 from jaxmlp._checks import shown
 from jaxmlp.comparison import (
+    candidates as competing,
+)
+from jaxmlp.comparison import (
     drawing,
     entries,
     figures,
     plans,
     protocol,
     record,
+    records,
     report,
     store,
     summary,
@@ -29,17 +32,19 @@ from jaxmlp.comparison import (
     tidy,
 )
 from jaxmlp.comparison import problems as known
+from jaxmlp.comparison.candidates import Candidate
 from jaxmlp.comparison.page import write_page
 from jaxmlp.comparison.plans import DEFAULT_OPTIMIZERS, FIRST_SEED, Plan
 from jaxmlp.comparison.problems import Problem, ProblemData
+from jaxmlp.comparison.spaces import Dimension
 from jaxmlp.comparison.summary import Summary
 from jaxmlp.comparison.verdicts import Pair
 
 __docformat__ = "google"
-__all__ = ["CURVES", "PAGE", "RECORD", "Comparison", "Progress", "compare", "read", "train", "write_report"]
+__all__ = ["PAGE", "Comparison", "Progress", "compare", "train", "write_report"]
 
-RECORD, CURVES, PAGE = "results.json", "curves.npz", "report.html"
-"""Files of a finished comparison."""
+PAGE = "report.html"
+"""The page of a finished comparison; records names the other files."""
 
 
 class Progress(NamedTuple):
@@ -94,7 +99,7 @@ class Comparison:
         """
         found = []
         for name, problem in self.results["problems"].items():
-            of_problem = {path.split("/", 1)[1]: v for path, v in self.curves.items() if path.split("/", 1)[0] == name}
+            of_problem = records.of_problem(name, self.curves)
             found += [_plain_row(row) for row in tidy.rows(name, problem, of_problem)]
         return found
 
@@ -126,8 +131,11 @@ class Comparison:
 
 def compare(
     problems: str | Problem | Sequence[str | Problem],
-    candidates: Sequence[str] = DEFAULT_OPTIMIZERS,
+    candidates: Sequence[str | Candidate] = DEFAULT_OPTIMIZERS,
     *,
+    space: Mapping[str, Mapping[str, Dimension]] | None = None,
+    schedules: Sequence[str] = (),
+    tries: int | None = None,
     learning_rates: Sequence[float] | None = None,
     seeds: int | None = None,
     first_seed: int = FIRST_SEED,
@@ -141,6 +149,7 @@ def compare(
     margin: float | Literal["default"] | None = "default",
     output: str | Path | None = None,
     resume: bool = False,
+    overwrite: bool = False,
     data_dir: str | Path | None = None,
     mirror: str | None = None,
     on_progress: Callable[[Progress], object] | None = None,
@@ -149,7 +158,10 @@ def compare(
 
     Args:
         problems: what to train: names, references such as my_file.py:problem, or Problems; one or several.
-        candidates: what competes, as for plans.make_plan.
+        candidates: what competes: names, references such as optax.lion or my_rules.py:mine, or Candidates.
+        space: candidate -> what is searched of it, argument -> dimension, e.g. {"adam": {"b1": uniform(0.8, 1)}}.
+        schedules: names in jaxmlp.schedules.SCHEDULES; every candidate competes with each.
+        tries: points of its space that every candidate is tried at, as for plans.make_plan.
         learning_rates: as for plans.make_plan, like all up to margin.
         seeds: fresh seeds of each choice.
         first_seed: the first of them.
@@ -164,6 +176,7 @@ def compare(
         output: folder for record, curves, tables, pictures and page, and for finished runs while it trains; None: no
             file is written.
         resume: continue the interrupted comparison in output.
+        overwrite: replace the finished record in output.
         data_dir: data set directory, as for jaxmlp.datasets.load.
         mirror: as for jaxmlp.datasets.load.
         on_progress: called with a Progress whenever runs end.
@@ -183,6 +196,7 @@ def compare(
     """
     started = time.perf_counter()
     settings: dict[str, Any] = {
+        "tries": tries,
         "learning_rates": learning_rates,
         "seeds": seeds,
         "first_seed": first_seed,
@@ -195,7 +209,11 @@ def compare(
         "max_seeds": max_seeds,
         "margin": margin,
     }
-    planned = {p.name: plans.make_plan(p, candidates, **settings) for p in _named(problems)}
+    assignments = [(name, argument, d) for name, of in (space or {}).items() for argument, d in of.items()]
+    competitors = competing.checked(competing.resolve(candidates, assignments, schedules))
+    planned = {p.name: plans.make_plan(p, competitors, **settings) for p in _named(problems)}
+    if output is not None and not (overwrite or resume):
+        records.check_free(Path(output))
     folder = None if data_dir is None else Path(data_dir)
     data = {name: known.load(plan.problem, data_dir=folder, mirror=mirror) for name, plan in planned.items()}
     told: Any = {"command": "jaxmlp.comparison.compare, called from Python", "why": "named by the caller"}
@@ -207,7 +225,7 @@ def compare(
         return Comparison(results | {"seconds_of_last_call": time.perf_counter() - started}, curves, None)
     folder = Path(output)
     train(planned, data, folder, resume=resume, on_progress=on_progress, **told)
-    results, curves = read(folder)
+    results, curves = records.read(folder)
     write_report(folder, results, curves)
     return Comparison(results, curves, folder / PAGE)
 
@@ -217,8 +235,9 @@ def train(
     data: Mapping[str, ProblemData],
     folder: Path,
     *,
-    command: str,
     why: str,
+    arguments: Sequence[str] | None = None,
+    command: str = "",
     resume: bool = False,
     add_seeds: int = 0,
     on_progress: Callable[[Progress], object] | None = None,
@@ -229,8 +248,9 @@ def train(
         planned: problem -> plan.
         data: problem -> its three parts.
         folder: of the record; what is finished is kept there in the meantime.
-        command: how to repeat it.
         why: these problems.
+        arguments: of the command that repeats it; None: there is no such command.
+        command: what to say instead.
         resume: continue with what is kept.
         add_seeds: extend the finished record in the folder by further seeds of each candidate.
         on_progress: called with a Progress whenever runs end.
@@ -255,7 +275,7 @@ def train(
     digests = {name: record.digest(*jax.tree.leaves(parts)) for name, parts in data.items()}
     described = {name: plan.describe() for name, plan in planned.items()}
     identity = {"plans": described, "data": digests, "provenance": origin, "added_seeds": add_seeds}
-    before = _finished(folder, identity, add_seeds) if add_seeds else {}
+    before, added = _finished(folder, identity, add_seeds) if add_seeds else ({}, [])
     runs = store.RunStore(folder / store.UNFINISHED, identity, resume=resume)
     studies: dict[str, Any] = {}
     curves: dict[str, np.ndarray] = {}
@@ -271,56 +291,20 @@ def train(
             )
             studies[name] = study | {"data_sha256": digests[name]}
             curves |= {f"{name}/{path}": values for path, values in found.items()}
-        store.save_arrays(folder / CURVES, curves)
         results = {
             "experiment": "optimizers",
-            "format": record.FORMAT,
-            "command": command,
+            "arguments": arguments,
+            "added_seeds": added,
+            "command": command if arguments is None else records.command_of(arguments, added),
             "problem_chosen_because": why,
             "provenance": origin,
-            "curves": {"file": CURVES, "crc32": zlib.crc32((folder / CURVES).read_bytes())},
             "problems": studies,
             "seconds_of_last_call": time.perf_counter() - started,
         }
-        record.write(folder / RECORD, results)
+        results = records.write(folder, results, curves)
         runs.discard()
     finally:
         runs.close()
-    return record.plain(results), curves
-
-
-def read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read the record in a folder and its curves, both checked to be of one comparison.
-
-    Args:
-        folder: in which a comparison has ended.
-
-    Raises:
-        ValueError: there is none, it is of another version, or a file is damaged.
-
-    Example:
-        >>> read(Path("no such folder"))
-        Traceback (most recent call last):
-        ValueError: there is no results.json in no such folder; run the comparison first, or give its folder to --output
-    """
-    if not (folder / RECORD).exists():
-        raise ValueError(f"there is no {RECORD} in {folder}; run the comparison first, or give its folder to --output")
-    results = record.read(folder / RECORD)
-    if results.get("experiment") != "optimizers":
-        raise ValueError(
-            f"{folder / RECORD} is not a record of this comparison; run it again, or choose another --output"
-        )
-    if results.get("format") != record.FORMAT:
-        raise ValueError(
-            f"{folder / RECORD} is a record of format {results.get('format')}, and this version reads format "
-            f"{record.FORMAT}; run the comparison again, or choose another --output"
-        )
-    path = folder / results["curves"]["file"]
-    curves = store.load_arrays(path)
-    if curves is None or zlib.crc32(path.read_bytes()) != results["curves"]["crc32"]:
-        raise ValueError(
-            f"{path} is missing, damaged or from another run than {RECORD} beside it; run the comparison again"
-        )
     return results, curves
 
 
@@ -348,7 +332,7 @@ def write_report(folder: Path, results: Mapping[str, Any], curves: Mapping[str, 
         found = summaries[name]
         texts["table.md"].append(report.markdown_tables(name, problem, found))
         texts["table.tex"].append(report.latex_table(name, problem, found))
-        of_problem = {path.split("/", 1)[1]: v for path, v in curves.items() if path.split("/", 1)[0] == name}
+        of_problem = records.of_problem(name, curves)
         for kind, draw in figures.PER_PROBLEM.items():
             drawing.save(draw(name, problem, found, of_problem), folder / f"{name}-{kind}.png")
     texts["table.md"].append(report.origin(results) + "\n")
@@ -376,7 +360,7 @@ def _named(given):
 
 def _finished(folder, identity, add_seeds):
     """What an earlier call has trained, problem by problem; a ValueError if it was not this comparison."""
-    results, curves = read(folder)
+    results, curves = records.read(folder)
     then = {
         "plans": {name: entry["plan"] | {"problem": entry["problem"]} for name, entry in results["problems"].items()},
         "data": {name: entry["data_sha256"] for name, entry in results["problems"].items()},
@@ -392,12 +376,11 @@ def _finished(folder, identity, add_seeds):
         "repeat the settings of the command that made it, or choose another --output and leave out --add-seeds",
     )
     identity["extends"] = results["curves"]["crc32"]
-    return {
-        name: entries.read_finished(
-            entry, {path.removeprefix(f"{name}/"): v for path, v in curves.items() if path.startswith(f"{name}/")}
-        )
+    finished = {
+        name: entries.read_finished(entry, records.of_problem(name, curves))
         for name, entry in results["problems"].items()
     }
+    return finished, [*results["added_seeds"], add_seeds]
 
 
 def _plain_row(row):

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from jaxmlp._files import replacing
 
 __docformat__ = "google"
-__all__ = ["LOOKS", "logarithmic", "new", "save"]
+__all__ = ["LOOKS", "logarithmic", "new", "plain", "save"]
 
 
 class _Looks(dict[str, dict[str, Any]]):
@@ -22,12 +22,18 @@ class _Looks(dict[str, dict[str, Any]]):
 
     def __missing__(self, name: str) -> dict[str, Any]:
         spare = len(self) - len(_NAMED)
-        look = {"color": _SPARE[spare % len(_SPARE)], "linestyle": ("-", "--", "-.", ":")[spare % 4], "marker": "*"}
+        # The numbers of colours, marks and lines have no common factor: 5 * 9 * 4 names get looks that differ.
+        look = {
+            "color": _SPARE[spare % len(_SPARE)],
+            "linestyle": ("-", "--", "-.", ":")[spare % 4],
+            "marker": _MARKS[spare % len(_MARKS)],
+        }
         self[name] = look
         return look
 
 
-_SPARE = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499", "#888888")
+_SPARE = ("#882255", "#44AA99", "#999933", "#332288", "#AA4499")
+_MARKS = ("*", "p", "h", "<", ">", "d", "8", "H", "$o$")
 _NAMED: dict[str, dict[str, Any]] = {
     "sgd": {"color": "#000000", "linestyle": "-", "marker": "o"},
     "momentum": {"color": "#0072B2", "linestyle": "--", "marker": "s"},
@@ -93,6 +99,16 @@ def new(rows: int, size: tuple[float, float], columns: int = 1) -> tuple[Figure,
         FigureCanvasAgg(figure)
         axes = figure.subplots(rows, columns, squeeze=False)
     return figure, list(axes.flat)
+
+
+def plain(text: str) -> str:
+    """Return text that matplotlib draws as it is: a pair of dollar signs would be read as mathematics.
+
+    Example:
+        >>> print(plain("a $b$"))
+        a \\$b\\$
+    """
+    return text.replace("$", r"\$")
 
 
 def logarithmic(ax: Axes) -> None:

@@ -1,18 +1,18 @@
 """The record's entry of one problem, made from what was trained, and what was trained, read back from the record."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jaxmlp.comparison import race, record, speed, statistics
+from jaxmlp.comparison import race, record, spaces, speed, statistics
 from jaxmlp.comparison.plans import Plan
 from jaxmlp.comparison.problems import ProblemData
 from jaxmlp.comparison.scores import Score
-from jaxmlp.comparison.store import Arrays, RunStore
+from jaxmlp.comparison.store import Arrays, RunStore, quoted, unquoted
 from jaxmlp.comparison.study import COARSE, FULL, RACE, Study
-from jaxmlp.comparison.tuning import Choice, Outcome
+from jaxmlp.comparison.tuning import Choice, Outcome, Point
 from jaxmlp.comparison.wording import target_name
 
 __docformat__ = "google"
@@ -97,7 +97,7 @@ def describe_problem(
         "throughput": _throughput(plan, store, study, finished),
     }
     curves = {
-        f"{name}/{phase}/{column}": values
+        f"{quoted(name)}/{phase}/{column}": values
         for name, found in tables.items()
         for phase, table in found.items()
         for column, values in table.items()
@@ -116,17 +116,15 @@ def read_finished(entry: Mapping[str, Any], curves: Mapping[str, np.ndarray]) ->
         >>> from jaxmlp.comparison import toy
         >>> finished = read_finished(toy.PROBLEM, toy.CURVES)
         >>> finished.choices["sgd"], sorted(finished.tables["sgd"])
-        ([Choice(point={'learning_rate': 0.1}, at_edge=False)], ['race'])
+        ([Choice(point={'learning_rate': 0.1}, at_edge=())], ['race'])
     """
     tables: dict[str, dict[str, Arrays]] = {name: {} for name in entry["candidates"]}
     for path, values in curves.items():
         if path.count("/") == 2:
             name, phase, column = path.split("/")
-            tables[name].setdefault(phase, {})[column] = values
+            tables[unquoted(name)].setdefault(phase, {})[column] = values
     choices = {
-        name: [
-            Choice({k: v for k, v in choice.items() if k != "at_edge"}, choice["at_edge"]) for choice in c["choices"]
-        ]
+        name: [Choice(choice["hyperparameters"], tuple(choice["at_edge"])) for choice in c["choices"]]
         for name, c in entry["candidates"].items()
     }
     looks = [race.Look(look["seeds"], look["error"]) for look in entry["race"]["looks"]]
@@ -135,29 +133,30 @@ def read_finished(entry: Mapping[str, Any], curves: Mapping[str, np.ndarray]) ->
     return Finished(tables, choices, looks, entry["race"]["added_looks"], list(entry["pairs"]), timing)
 
 
-def outcomes_of(table: Arrays, score: Score) -> Iterator[tuple[float, int, Outcome]]:
-    """Yield learning rate, seed and outcome of each run of a tuning phase; a run that is not finite has the worst one.
+def outcomes_of(table: Arrays, space: Iterable[str], score: Score) -> Iterator[tuple[Point, int, Outcome]]:
+    """Yield hyperparameters, seed and outcome of each run of a tuning phase; one that is not finite has the worst.
 
     Args:
         table: of the runs.
+        space: names of the hyperparameters.
         score: by which they are measured.
 
     Yields:
-        (learning rate, seed, outcome).
+        (point, seed, outcome).
 
     Example:
         >>> from jaxmlp.comparison import scores
         >>> names = ("train_loss", "validation_loss", "validation_score")
         >>> curves = {name: np.array([[0.5, 0.25]]) for name in names}
         >>> runs = {"learning_rate": np.array([0.1]), "seed": np.array([0]), "first_nonfinite_step": np.array([-1])}
-        >>> list(outcomes_of(curves | runs, scores.get("accuracy")))
-        [(0.1, 0, Outcome(value=0.25, loss=0.25))]
+        >>> list(outcomes_of(curves | runs, ["learning_rate"], scores.get("accuracy")))
+        [({'learning_rate': 0.1}, 0, Outcome(value=0.25, loss=0.25))]
     """
     sign = 1 if score.higher_is_better else -1
     ends = zip(table["validation_score"][:, -1], table["validation_loss"][:, -1], _broken(table), strict=True)
-    for rate, seed, (value, loss, broken) in zip(table["learning_rate"], table["seed"], ends, strict=True):
+    for point, seed, (value, loss, broken) in zip(_points(table, space), table["seed"], ends, strict=True):
         worst = Outcome(sign * score.worst, np.inf)
-        yield float(rate), int(seed), worst if broken else Outcome(sign * float(value), float(loss))
+        yield point, int(seed), worst if broken else Outcome(sign * float(value), float(loss))
 
 
 def failed(table: Arrays, values: np.ndarray, chance: float | None, score: Score) -> np.ndarray:
@@ -191,10 +190,15 @@ def _broken(table):
 def _candidate(plan, name, finished, chance, early):
     tables = finished.tables[name]
     tuned = [(phase, tables[phase]) for phase in (COARSE, FULL) if phase in tables]
-    tried = sorted({float(rate) for _, table in tuned for rate in table["learning_rate"]})
+    space = plan.spaces[name]
+    points = [point for _, table in tuned for point in _points(table, space)]
+    tried = [dict(zip(space, values, strict=True)) for values in sorted({tuple(point.values()) for point in points})]
+    widened = {point["learning_rate"] for point in tried} - set(plan.grids[name]) if plan.tries is None else ()
     lengths = {COARSE: plan.problem.coarse_epochs, FULL: plan.problem.epochs}
     score = plan.problem.scored_by
-    rows = [row for phase, table in tuned for row in _tuning_rows(table, lengths[phase], chance["validation"], score)]
+    rows = [
+        row for phase, table in tuned for row in _tuning_rows(table, space, lengths[phase], chance["validation"], score)
+    ]
     table = tables[RACE]
     ends = {
         key: table[key][:, -1] for key in ("test_score", "test_loss", "train_loss", "validation_score") if key in table
@@ -202,9 +206,16 @@ def _candidate(plan, name, finished, chance, early):
     lost = failed(table, ends["test_score"], chance["test"], score)
     columns = {key: table[key] for key in ("split", "first_nonfinite_step")}
     return {
-        "learning_rates": tried,
-        "widened": len(set(tried) - set(plan.grids[name])),
-        "choices": [dict(choice.point) | {"at_edge": choice.at_edge} for choice in finished.choices[name]],
+        **plan.candidates[name].describe(),
+        "space": spaces.describe(space),
+        "search": "grid" if plan.tries is None else "sobol",
+        "tries": len(tried),
+        "tried": tried,
+        "widened": len(widened),
+        "choices": [
+            {"hyperparameters": dict(choice.point), "at_edge": list(choice.at_edge)}
+            for choice in finished.choices[name]
+        ],
         "tuning": rows,
         "race": {"seeds": table["seed"], **columns, **ends, "failed": lost},
         "timing": {"seconds_per_epoch": finished.timing[name]},
@@ -212,13 +223,19 @@ def _candidate(plan, name, finished, chance, early):
     }
 
 
-def _tuning_rows(table, epochs, chance, score):
+def _points(table, space):
+    """The hyperparameters of each run."""
+    names = list(space)
+    return [dict(zip(names, map(float, row), strict=True)) for row in zip(*(table[n] for n in names), strict=True)]
+
+
+def _tuning_rows(table, space, epochs, chance, score):
     values, loss = table["validation_score"][:, -1], table["validation_loss"][:, -1]
     lost = failed(table, values, chance, score)
-    for i in range(len(lost)):
+    for i, point in enumerate(_points(table, space)):
         yield {
             "split": table["split"][i],
-            "learning_rate": table["learning_rate"][i],
+            "hyperparameters": point,
             "seed": table["seed"][i],
             "epochs": epochs,
             "validation_score": values[i],

@@ -7,9 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from jaxmlp.comparison import tables, wording
-from jaxmlp.comparison.drawing import LOOKS, logarithmic, new
+from jaxmlp.comparison import points, tables, wording
+from jaxmlp.comparison.drawing import LOOKS, logarithmic, new, plain
 from jaxmlp.comparison.page import panels
+from jaxmlp.comparison.store import quoted
 from jaxmlp.comparison.summary import Summary, unit_values
 
 __docformat__ = "google"
@@ -43,7 +44,7 @@ def runs(name: str, problem: Mapping[str, Any], summary: Summary, curves: Curves
             ax.barh(place, 2 * half, 0.5, left=mean - half, color=color, alpha=0.2, linewidth=0)
         ax.plot([mean, mean], [place - 0.33, place + 0.33], color=color, linewidth=2)
         ax.plot(values, np.full(len(values), place), "o", color=color, ms=4, alpha=0.7, mew=0)
-    ax.set(yticks=range(len(summary.rows)), yticklabels=[row.label for row in summary.rows])
+    ax.set(yticks=range(len(summary.rows)), yticklabels=[plain(row.label) for row in summary.rows])
     ax.set_ylim(len(summary.rows) - 0.5, -0.5)
     ax.set_xlabel(score.name + score.in_unit)
     ax.set_title(f"{tables.title(name, problem)}; bar: 95 %", fontsize=10, loc="left")
@@ -70,7 +71,9 @@ def learning_curves(name: str, problem: Mapping[str, Any], summary: Summary, cur
     columns = min(3, len(summary.rows))
     rows = -(-len(summary.rows) // columns)
     figure, axes = new(rows, (8.0, 0.5 + 2.1 * rows), columns)
-    shown = {row.name: panels.drawn(curves[f"{row.name}/race/test_score"], problem, "test") for row in summary.rows}
+    shown = {
+        row.name: panels.drawn(curves[f"{quoted(row.name)}/race/test_score"], problem, "test") for row in summary.rows
+    }
     axis = panels.axis([*shown.values()], problem)
     for ax, row in zip(axes, summary.rows, strict=False):
         x = np.arange(1, shown[row.name].shape[1] + 1)
@@ -80,7 +83,8 @@ def learning_curves(name: str, problem: Mapping[str, Any], summary: Summary, cur
         own, color = shown[row.name], LOOKS[row.name]["color"]
         ax.fill_between(x, own.min(axis=0), own.max(axis=0), color=color, alpha=0.2, linewidth=0)
         ax.plot(x, own.mean(axis=0), color=color, linewidth=2)
-        ax.set_title(f"{row.label} ({', '.join(map(wording.rate, row.learning_rates))})", fontsize=10)
+        title = f"{row.label} ({row.choice})" if points.rate_only(problem) else row.label
+        ax.set_title(plain(title), fontsize=10)
         ax.set_ylim(axis.low, axis.high)
         if axis.logarithmic:
             logarithmic(ax)

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jaxmlp.comparison import wording
+from jaxmlp.comparison import points, wording
 from jaxmlp.comparison.statistics import Interval
 from jaxmlp.comparison.verdicts import BETTER, EQUAL, UNDECIDED, WORSE, Pair
 from jaxmlp.comparison.wording import count, display, join, number
@@ -139,13 +139,17 @@ def coverage(problem: Mapping[str, Any], pairs: Sequence[Pair]) -> str:
     """
     examples = any(pair.examples_variance is not None for pair in pairs)
     if problem["splits"] > 1:
-        covered = "other seeds, and other splits with the learning rates chosen on them"
+        covered = f"other seeds, and other splits with the {_tuned(problem)} chosen on them"
         return f"The intervals of the differences cover {covered}{', and other test examples' if examples else ''}."
     covered, left = ("other seeds and other test examples", "") if examples else ("other seeds", "the test examples, ")
     return (
         f"The intervals of the differences cover {covered}. They leave out the choice of {left}the validation part and "
-        "the learning rates, which --splits measures."
+        f"the {_tuned(problem)}, which --splits measures."
     )
+
+
+def _tuned(problem):
+    return "learning rates" if points.rate_only(problem) else "hyperparameters"
 
 
 def failures(problem: Mapping[str, Any]) -> tuple[str, str]:
@@ -180,13 +184,17 @@ def edges(problem: Mapping[str, Any]) -> list[str]:
     """
     found = []
     for name, entry in problem["candidates"].items():
-        at_edge = sorted({choice["learning_rate"] for choice in entry["choices"] if choice["at_edge"]})
-        if at_edge:
-            low, high = wording.rate(entry["learning_rates"][0]), wording.rate(entry["learning_rates"][-1])
-            best = join([wording.rate(rate) for rate in at_edge])
+        for which in entry["space"]:
+            best = {choice["hyperparameters"][which] for choice in entry["choices"] if which in choice["at_edge"]}
+            if not best:
+                continue
+            sampled = entry["search"] == "sobol"
+            tried = [point[which] for point in entry["tried"]]
+            within = entry["space"][which] if sampled else f"{wording.rate(min(tried))} to {wording.rate(max(tried))}"
+            what, option = ("range", "--space") if sampled else ("grid", "--learning-rates")
             found.append(
-                f"The best learning rate of {display(name)}, {best}, is at the edge "
-                f"of its grid ({low} to {high}); a wider grid may change its rank (--learning-rates)."
+                f"The best {points.named(which)} of {display(name)}, {join([wording.rate(v) for v in sorted(best)])}, "
+                f"is at the edge of its {what} ({within}); a wider {what} may change its rank ({option})."
             )
     return found
 
@@ -209,7 +217,7 @@ def inclusion(pairs: Sequence[Pair], problem: Mapping[str, Any]) -> tuple[list[s
     found = [(a, b, both[a, b]) for a, b in _CONTAINS if (a, b) in both]
     worse = [
         f"The rule {display(a)} is worse than {display(b)}, which it includes (momentum 0): its learning rates or its "
-        "fixed momentum of 0.9 do not suit this problem."
+        f"{'fixed momentum of 0.9' if points.rate_only(problem) else 'momenta'} do not suit this problem."
         for a, b, pair in found
         if pair.verdict == WORSE
     ]

@@ -7,10 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+import jaxmlp
 from jaxmlp.training import Step
 
 __docformat__ = "google"
-__all__ = ["Early", "OfRows", "early_steps"]
+__all__ = ["Early", "EarlyAfter", "OfRows", "early_steps"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,45 @@ class Early:
         return jax.lax.cond(
             wanted, lambda: self.metric(step.params, self.x, self.y), lambda: jnp.full((), -1.0, jnp.float32)
         )
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class EarlyAfter:
+    """The same for rules that are evaluated at another point than their parameters, which a finished step knows.
+
+    Example:
+        >>> x, labels = jnp.array([[2.0, 1.0], [0.0, 3.0]]), jnp.array([0, 0])
+        >>> early = EarlyAfter(x, labels, jaxmlp.accuracy(lambda w, x: w * x), (5,), lambda opt_state, w: opt_state)
+        >>> one = jnp.ones(())
+        >>> [early(Step(0.0, one, None, one, opt_state=-one, index=index)).item() for index in (4, 5)]
+        [0.5, -1.0]
+    """
+
+    x: jax.Array
+    """Examples."""
+
+    y: jax.Array
+    """Their targets."""
+
+    metric: Callable[..., jax.Array] = dataclasses.field(metadata={"static": True})
+    """fn(params, x, y) -> float32 scalar."""
+
+    at: tuple[int, ...] = dataclasses.field(metadata={"static": True})
+    """Numbers of steps after which it is measured."""
+
+    eval_params: Callable[[Any, Any], Any] = dataclasses.field(metadata={"static": True})
+    """(opt_state, params) -> params to evaluate."""
+
+    def __call__(self, step: Step) -> jax.Array:
+        """Return the metric, or -1 after a step after which it is not measured."""
+
+        def measured():
+            params = self.eval_params(step.opt_state, jaxmlp.apply_updates(step.params, step.updates))
+            return self.metric(params, self.x, self.y)
+
+        wanted = jnp.any(jnp.asarray(self.at, jnp.int32) == jnp.asarray(step.index, jnp.int32) + 1)
+        return jax.lax.cond(wanted, measured, lambda: jnp.full((), -1.0, jnp.float32))
 
 
 def early_steps(steps: int) -> tuple[int, ...]:

@@ -6,12 +6,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxmlp._checks import check_choice, check_count, in_range
+from jaxmlp._checks import check_count, in_range
+from jaxmlp.comparison import candidates, spaces
+from jaxmlp.comparison.candidates import Candidate
 from jaxmlp.comparison.problems import Problem
-from jaxmlp.optimizers import OPTIMIZERS
+from jaxmlp.comparison.spaces import Dimension
 
 __docformat__ = "google"
-__all__ = ["DEFAULT_OPTIMIZERS", "FIRST_SEED", "MARGIN", "Plan", "make_plan"]
+__all__ = ["DEFAULT_OPTIMIZERS", "FIRST_SEED", "MARGIN", "TRIES", "Plan", "make_plan"]
 
 DEFAULT_OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 """What is compared unless the caller says otherwise."""
@@ -23,6 +25,10 @@ MARGIN = 0.002
 """Differences in a test accuracy, or another score in percent, up to this size count as equal by default."""
 
 
+TRIES = 32
+"""Points of its space that every candidate is tried at, where one of them has several hyperparameters."""
+
+
 # Nine half-decades each. Rules whose step is proportional to the gradient and rules whose step has unit size need
 # rates of different scales; fair is an equal number of tries. Four digits read the same in the table, in the record
 # and on the command line.
@@ -30,8 +36,8 @@ def _log_grid(low, high, count):
     return [float(f"{rate:.4g}") for rate in np.logspace(low, high, count)]
 
 
-_PROPORTIONAL, _UNIT = _log_grid(-3, 1, 9), _log_grid(-5, -1, 9)
-_GRIDS: dict[str, list[float]] = dict.fromkeys(("rmsprop", "adam", "amsgrad"), _UNIT)  # all others: _PROPORTIONAL
+_UNKNOWN = _log_grid(-4, 0, 9)
+_GRIDS = {(1e-3, 10.0): _log_grid(-3, 1, 9), (1e-5, 0.1): _log_grid(-5, -1, 9)}  # by the range of the learning rate
 _FULL_GRID = _log_grid(-5, 2, 36)  # as in DeepOBS (2019)
 _WIDEN = 4
 _LARGEST_MARGIN = 0.05
@@ -52,11 +58,20 @@ class Plan:
     problem: Problem
     """The task, with the number of epochs and the batch size that are used."""
 
+    candidates: Mapping[str, Candidate]
+    """Name -> what competes."""
+
+    spaces: Mapping[str, Mapping[str, Dimension]]
+    """Candidate -> what is searched; of a grid, its learning rates."""
+
     grids: Mapping[str, tuple[float, ...]]
-    """Candidate -> learning rates, ascending."""
+    """Candidate -> learning rates, ascending; empty where the spaces are sampled."""
+
+    tries: int | None
+    """Points of its space that every candidate is tried at; None where learning rates are searched along grids."""
 
     widen: int
-    """Learning rates that tuning may add on each side of a grid whose optimum lies at its edge."""
+    """Learning rates that tuning may add on each side of a default grid whose optimum lies at its edge."""
 
     tuning_seeds: int
     """Runs at full length of each choice and its neighbours while tuning, on each split."""
@@ -79,20 +94,36 @@ class Plan:
     @property
     def runs(self) -> int:
         """The number of runs, estimated: a search may need more."""
-        coarse = [len(grid) if len(grid) > 3 else 0 for grid in self.grids.values()]
-        full = [min(len(grid) + 2 * self.widen, 3) * self.tuning_seeds for grid in self.grids.values()]
-        return self.splits * (sum(coarse) + sum(full)) + len(self.grids) * self.seeds
+        if self.tries is not None:
+            quarter = max(3, -(-self.tries // 4))
+            tuning = len(self.candidates) * (self.tries + quarter + 3 * (self.tuning_seeds - 1))
+        else:
+            tuning = sum(len(grid) if len(grid) > 3 else 0 for grid in self.grids.values())
+            tuning += sum(min(len(grid) + 2 * self.widen, 3) * self.tuning_seeds for grid in self.grids.values())
+        return self.splits * tuning + len(self.candidates) * self.seeds
+
+    def widen_of(self, name: str) -> int:
+        """Return how many learning rates may be added to a candidate's grid; a declared range is kept."""
+        return 0 if self.candidates[name].space else self.widen
 
     def describe(self) -> dict[str, Any]:
         """Return the plan as plain values; equal plans give equal numbers on the same machine and versions."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        return values | {"problem": self.problem.describe(), "grids": dict(self.grids)}
+        described = {
+            name: candidate.describe() | {"space": spaces.describe(self.spaces[name])}
+            for name, candidate in self.candidates.items()
+        }
+        changes = {"problem": self.problem.describe(), "grids": dict(self.grids), "candidates": described}
+        return {name: value for name, value in (values | changes).items() if name != "spaces"}
 
 
 def make_plan(
     problem: Problem,
-    optimizers: Sequence[str] = DEFAULT_OPTIMIZERS,
+    optimizers: Sequence[str | Candidate] | Mapping[str, Candidate] = DEFAULT_OPTIMIZERS,
     *,
+    space: Sequence[tuple[str, str, Dimension]] = (),
+    schedules: Sequence[str] = (),
+    tries: int | None = None,
     learning_rates: Sequence[float] | None = None,
     seeds: int | None = None,
     first_seed: int = FIRST_SEED,
@@ -109,7 +140,13 @@ def make_plan(
 
     Args:
         problem: the task; epochs and batch_size replace its own.
-        optimizers: names in jaxmlp.optimizers.OPTIMIZERS.
+        optimizers: names in jaxmlp.optimizers.OPTIMIZERS, references or Candidates, as for candidates.resolve; or
+            what that returned.
+        space: (candidate, argument, dimension), in place of its default space; the learning rate keeps its default
+            unless it is named too.
+        schedules: names in jaxmlp.schedules.SCHEDULES; every candidate competes with each.
+        tries: points of its space that every candidate is tried at, >= 1. Default: the learning rate alone is searched,
+            along a grid; or TRIES if a space that was declared has more.
         learning_rates: one grid for all optimizers, per step, > 0, which is not widened. Default: nine half-decades
             that depend on the rule, widened by up to four on each side where the optimum lies at the edge.
         seeds: fresh seeds of each choice, >= 1, rounded up to a multiple of splits. Default: 10.
@@ -132,12 +169,12 @@ def make_plan(
         >>> make_plan(problems.get("digits"), ["sgd"], learning_rates=[1.0, 0.1], epochs=3).grids
         {'sgd': (0.1, 1.0)}
     """
-    if len(set(optimizers)) != len(optimizers) or not optimizers:
-        raise ValueError(f"optimizers must be different names, at least one, got {list(optimizers)}")
-    for name in optimizers:
-        check_choice("optimizer", name, OPTIMIZERS)
+    resolved = isinstance(optimizers, Mapping)
+    found = dict(optimizers) if resolved else candidates.resolve(optimizers, space, schedules)
+    if tries is None and any(set(one.full_space()) != {"learning_rate"} for one in found.values() if one.space):
+        tries = TRIES
     seeds, tuning_seeds = seeds if seeds is not None else 10, tuning_seeds or (10 if full else 3)
-    counts = {"seeds": seeds, "epochs": epochs, "batch_size": batch_size, "splits": splits}
+    counts = {"seeds": seeds, "epochs": epochs, "batch_size": batch_size, "splits": splits, "tries": tries}
     for name, count in counts.items():
         if count is not None:
             check_count(name, count)
@@ -147,6 +184,11 @@ def make_plan(
         in_range("margin", margin, 0, open_low=True)
         if problem.scored_by.unit == "%" and margin > _LARGEST_MARGIN:
             raise ValueError(f"margin is a fraction, 0.002 for 0.2 points, at most {_LARGEST_MARGIN}; got {margin:g}")
+    if learning_rates is not None and tries is not None:
+        raise ValueError(
+            "--learning-rates are a grid, and several hyperparameters are searched by samples of their space; leave it "
+            'out, and give a range as in --space "adam.learning_rate=log_uniform(1e-4, 1e-2)"'
+        )
     if learning_rates is not None:
         in_range("learning_rates", learning_rates, 0, open_low=True)
         if len(set(learning_rates)) != len(learning_rates) or not len(learning_rates):
@@ -170,10 +212,34 @@ def make_plan(
     changes: dict[str, Any] = {"batch_size": batch_size} if batch_size else {}
     if epochs:
         changes |= {"epochs": epochs, "coarse_epochs": min(epochs, problem.coarse_epochs)}
-    grids = {}
-    for name in optimizers:
-        grid = learning_rates or (_FULL_GRID if full else _GRIDS.get(name, _PROPORTIONAL))
-        grids[name] = tuple(sorted(map(float, grid)))
-    widen = 0 if learning_rates else _WIDEN
     problem = dataclasses.replace(problem, **changes)
-    return Plan(problem, grids, widen, tuning_seeds, seeds, first_seed, splits, max_seeds, margin)
+    settings = (tuning_seeds, seeds, first_seed, splits, max_seeds, margin)
+    if tries is not None:
+        sampled = {name: candidate.full_space() for name, candidate in found.items()}
+        dropped = [name for name, one in found.items() if "dropout" in one.of_training(sampled[name])]
+        if dropped and problem.network is not None:
+            raise ValueError(
+                f"dropout is searched for {', '.join(dropped)}, but {problem.name} has a network of its own; leave it "
+                "out of --space"
+            )
+        return Plan(problem, found, sampled, {}, tries, 0, *settings)
+    grids = {name: _grid(candidate, learning_rates, full) for name, candidate in found.items()}
+    lines = {name: {"learning_rate": spaces.choice(*grid)} for name, grid in grids.items()}
+    return Plan(problem, found, lines, grids, None, 0 if learning_rates else _WIDEN, *settings)
+
+
+def _grid(candidate, learning_rates, full):
+    """The learning rates that a candidate is tried at, ascending."""
+    declared = (candidate.space or {}).get("learning_rate")
+    if learning_rates is not None:
+        grid = learning_rates
+    elif isinstance(declared, spaces.Choices):
+        grid = declared.values
+    elif declared is not None:
+        count = len(_FULL_GRID) if full else 9
+        grid = {declared.at(i / (count - 1)) for i in range(count)}
+    elif full:
+        grid = _FULL_GRID
+    else:
+        grid = _GRIDS.get(candidates.step_size_range(candidate), _UNKNOWN)
+    return tuple(sorted(map(float, grid)))

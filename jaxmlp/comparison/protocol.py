@@ -1,7 +1,7 @@
 """The protocol of a fair comparison: tune on a validation part, freeze the choice, race on fresh seeds, test."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -14,10 +14,10 @@ from jaxmlp.comparison.problems import ProblemData
 from jaxmlp.comparison.schedule import run_all
 from jaxmlp.comparison.store import Arrays, RunStore
 from jaxmlp.comparison.study import COARSE, FULL, RACE, Study, join
-from jaxmlp.comparison.tuning import Choice, Grid, Neighbourhood
+from jaxmlp.comparison.tuning import Choice, Grid, Neighbourhood, Point, Sampled, Trial
 
 __docformat__ = "google"
-__all__ = ["check_fits", "execute"]
+__all__ = ["check_fits", "execute", "timed"]
 
 
 def check_fits(plan: Plan, data: ProblemData) -> None:
@@ -31,6 +31,15 @@ def check_fits(plan: Plan, data: ProblemData) -> None:
         ValueError: batch_size must be at most the 1150 training examples of digits, got 5000
     """
     problems.check(plan.problem, data)
+    n = len(jax.tree.leaves(data.train)[0])
+    for name, candidate in plan.candidates.items():
+        point = {argument: max(getattr(d, "values", (0,))) for argument, d in plan.spaces[name].items()}
+        largest = candidate.of_training(point).get("batch_size", 0)
+        if largest > n:
+            raise ValueError(
+                f"the batch_size of {name} must be at most the {n} training examples of {plan.problem.name}, got "
+                f"{largest:g}"
+            )
 
 
 def execute(
@@ -66,12 +75,39 @@ def execute(
         >>> store = RunStore(pathlib.Path(tempfile.mkdtemp()) / "runs", plan.describe(), resume=False)
         >>> record, curves = execute(plan, problems.load(plan.problem), store, lambda what, done, total: None)
         >>> record["candidates"]["sgd"]["choices"], curves["sgd/full/train_loss"].shape
-        ([{'learning_rate': 0.1, 'at_edge': True}], (6, 1))
+        ([{'hyperparameters': {'learning_rate': 0.1}, 'at_edge': ['learning_rate']}], (6, 1))
     """
     check_fits(plan, data)
     execution = _Execution(plan, data, store, on_run)
     finished = execution.race() if before is None else execution.extend(before, add_seeds)
     return describe_problem(plan, data, store, execution.study, finished)
+
+
+def timed(plan: Plan, data: ProblemData, store: RunStore, choices: Mapping[str, Point]) -> dict[str, list[float]]:
+    """Time candidates at their choices, in turns.
+
+    Args:
+        plan: with all of them.
+        data: the three parts of the problem's data.
+        store: keeps the times.
+        choices: candidate -> point.
+
+    Returns:
+        Candidate -> seconds of an epoch, one for each turn.
+
+    Example:
+        >>> timed  # doctest: +SKIP
+    """
+
+    def measure():
+        chosen = [(plan.candidates[name], point) for name, point in choices.items()]
+        return {
+            name: np.array(v)
+            for name, v in Study(plan.problem, data).seconds_per_epoch(chosen, plan.first_seed).items()
+        }
+
+    found = store.cached(f"{plan.problem.name}-timing-of-all", measure)
+    return {name: found[name].tolist() for name in choices}
 
 
 class _Execution:
@@ -87,11 +123,11 @@ class _Execution:
         """Tune, choose, race, and look at the race as often as planned."""
         plan = self.plan
         looks = race.planned_looks(plan.seeds, plan.max_seeds)
-        tables: dict[str, dict[str, Arrays]] = {name: {} for name in plan.grids}
-        choices: dict[str, list[Choice]] = {name: [] for name in plan.grids}
+        tables: dict[str, dict[str, Arrays]] = {name: {} for name in plan.candidates}
+        choices: dict[str, list[Choice]] = {name: [] for name in plan.candidates}
         seeds = self._seeds(0, plan.seeds)
         for split in range(plan.splits):
-            works = {name: self._tuned_and_raced(name, split, seeds[split]) for name in plan.grids}
+            works = {name: self._tuned_and_raced(name, split, seeds[split]) for name in plan.candidates}
             for name, (choice, found) in self._run("tuning and race", works).items():
                 choices[name].append(choice)
                 _append(tables[name], found)
@@ -101,7 +137,7 @@ class _Execution:
                 open_ones = race.open_candidates(pairs)
                 if not open_ones:
                     break
-                self._race_on(tables, choices, [name for name in plan.grids if name in open_ones], look.seeds)
+                self._race_on(tables, choices, [name for name in plan.candidates if name in open_ones], look.seeds)
             pairs = self._look(tables, pairs, look, index, 0)
             made.append(look)
         return Finished(tables, choices, made, 0, pairs, self._timing(choices))
@@ -137,30 +173,36 @@ class _Execution:
             for name, found in self._run("further seeds", works).items():
                 _append(tables[name], {RACE: found})
 
-    def _tuned_and_raced(self, name, split, seeds):
+    def _search(self, name, split):
         plan = self.plan
-        count = plan.tuning_seeds
-        grid = Grid("learning_rate", plan.grids[name], widen=plan.widen)
-        search = Neighbourhood(grid, range(split * count, (split + 1) * count))
+        seeds = range(split * plan.tuning_seeds, (split + 1) * plan.tuning_seeds)
+        if plan.tries is not None:
+            return Sampled(plan.spaces[name], plan.tries, seeds, seed=split)
+        return Neighbourhood(Grid("learning_rate", plan.grids[name], widen=plan.widen_of(name)), seeds)
+
+    def _tuned_and_raced(self, name, split, seeds):
+        candidate, space = self.plan.candidates[name], self.plan.spaces[name]
+        search = self._search(name, split)
         tables: dict[str, list[Arrays]] = {COARSE: [], FULL: []}
         scores = {}
         while trials := search.ask(scores):
             jobs = []
             for phase in (COARSE, FULL):
                 runs = [(trial.point, trial.seed) for trial in trials if trial.full == (phase == FULL)]
-                asked = self.study.jobs(phase, name, split, runs) if runs else []
+                asked = self.study.jobs(phase, candidate, split, runs) if runs else []
                 jobs += [(phase, job) for job in asked]
             results = yield [job for _, job in jobs]
             for (phase, _), table in zip(jobs, results, strict=True):
                 tables[phase].append(table)
-                for rate, seed, outcome in outcomes_of(table, self.plan.problem.scored_by):
-                    scores[rate, seed, phase == FULL] = outcome
+                for point, seed, outcome in outcomes_of(table, space, self.plan.problem.scored_by):
+                    scores[search.key(Trial(point, seed, phase == FULL))] = outcome
         choice = search.choice(scores)
         raced = yield from self._raced(name, split, choice, seeds)
         return choice, {phase: join(found) for phase, found in tables.items() if found} | {RACE: raced}
 
     def _raced(self, name, split, choice, seeds):
-        results = yield self.study.jobs(RACE, name, split, [(choice.point, seed) for seed in seeds])
+        runs = [(choice.point, seed) for seed in seeds]
+        results = yield self.study.jobs(RACE, self.plan.candidates[name], split, runs)
         return join(results)
 
     def _run(self, activity, works):
@@ -172,11 +214,11 @@ class _Execution:
         return run_all(works, self.store, on_jobs)
 
     def _timing(self, choices):
-        points = {name: found[0].point for name, found in choices.items()}
+        chosen = [(self.plan.candidates[name], found[0].point) for name, found in choices.items()]
 
         def measure():
             start = time.perf_counter()
-            seconds = self.study.seconds_per_epoch(points, self.plan.first_seed)
+            seconds = self.study.seconds_per_epoch(chosen, self.plan.first_seed)
             return {name: np.array(values) for name, values in seconds.items()} | {
                 "seconds": np.asarray(time.perf_counter() - start)
             }

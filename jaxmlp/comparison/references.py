@@ -5,6 +5,7 @@ import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
+import inspect
 import sys
 import traceback
 from collections.abc import Mapping
@@ -39,7 +40,7 @@ class Loaded(NamedTuple):
     """The object."""
 
     name: str
-    """A short name for it."""
+    """A short name for it: its last part where that is none of ours."""
 
     origin: Origin
     """Where it came from."""
@@ -59,7 +60,7 @@ def load(reference: str, kind: str, known: Mapping[str, Any]) -> Loaded:
 
     Example:
         >>> load("optax.lion", "optimizer", {}).name, load("dialects.torch.adam", "optimizer", {}).name
-        ('optax.lion', 'torch.adam')
+        ('lion', 'torch.adam')
     """
     if reference in known:
         return Loaded(known[reference], reference, origin_of(known[reference]))
@@ -70,7 +71,8 @@ def load(reference: str, kind: str, known: Mapping[str, Any]) -> Loaded:
     first, dot, rest = reference.partition(".")
     if dot and not colon and first in ("dialects", *_INSTALLED):
         value, origin = _dotted(f"jaxmlp.{reference}" if first == "dialects" else reference)
-        return Loaded(value, rest if first == "dialects" else reference, origin)
+        last = reference.rpartition(".")[2]
+        return Loaded(value, rest if first == "dialects" else reference if last in known else last, origin)
     near = difflib.get_close_matches(reference.lower(), known, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
@@ -154,10 +156,20 @@ def _is_module(name):
 def _attribute(owner, name, where):
     if hasattr(owner, name):
         return getattr(owner, name)
-    public = sorted(n for n, value in vars(owner).items() if not n.startswith("_") and callable(value))
+    public = sorted(n for n, value in vars(owner).items() if not n.startswith("_") and _is_own(value, owner))
     near = difflib.get_close_matches(name, public, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(public[:10])}" if public else ""
     raise ValueError(f"{where} has no {name!r}{hint}")
+
+
+def _is_own(value, owner):
+    """Whether a value may be meant: no module, and no function or class that the owner imports from elsewhere."""
+    if inspect.ismodule(value) or isinstance(value, str | int | float):
+        return False
+    if not (inspect.isclass(value) or inspect.isroutine(value)):
+        return True
+    packages = [str(getattr(one, name, "")).split(".")[0] for one, name in ((value, "__module__"), (owner, "__name__"))]
+    return packages[0] == packages[1]
 
 
 def _in_short(error, path=None):

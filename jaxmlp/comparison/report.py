@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
+from rich.markup import escape
 from rich.table import Table
 
 from jaxmlp.comparison import findings
@@ -33,13 +34,16 @@ def screen_tables(name: str, problem: Mapping[str, Any], summary: Summary) -> li
     """
     tables = []
     for cells in all_cells(name, problem, summary):
-        table = Table(title=cells.caption, title_justify="left", box=SIMPLE_HEAD)
+        table = Table(title=escape(cells.caption), title_justify="left", box=SIMPLE_HEAD)
         for column, heading in enumerate(cells.headings):
             justify = "right" if column and cells.rows[0][column][:1].isdigit() else "left"
-            justify = "left" if heading in ("Compared with", "Verdict") else "right" if column else "left"
-            table.add_column(textwrap.fill(heading, 9, break_long_words=False), justify=justify, no_wrap=True)
+            justify = "left" if heading in ("Compared with", "Verdict", "Choice") else "right" if column else "left"
+            # A choice of several hyperparameters may be longer than a line.
+            table.add_column(
+                textwrap.fill(heading, 9, break_long_words=False), justify=justify, no_wrap=heading != "Choice"
+            )
         for row in cells.rows:
-            table.add_row(*row)
+            table.add_row(*map(escape, row))
         tables.append(table)
     return tables
 
@@ -61,7 +65,7 @@ def markdown_tables(name: str, problem: Mapping[str, Any], summary: Summary) -> 
     lines = [" ".join([f"**{_markdown(first)}**", *map(_markdown, rest)]), ""]
     for cells in all_cells(name, problem, summary):
         lines += [f"{_markdown(cells.caption)}:", ""]
-        lines += [_pipe(cells.headings), _pipe([":--"] + ["--:"] * (len(cells.headings) - 1), escape=str)]
+        lines += [_pipe(cells.headings), _pipe([":--"] + ["--:"] * (len(cells.headings) - 1), written=str)]
         lines += [*map(_pipe, cells.rows), ""]
     lines += [f"- Warning: {_markdown(warning)}" for warning in summary.warnings]
     return "\n".join([*lines, *(f"- {_markdown(finding)}" for finding in summary.findings), ""])
@@ -129,11 +133,11 @@ def caution(results: Mapping[str, Any]) -> str:
 
 
 def _markdown(text):
-    return re.sub(r"([\\`*_<|\[\]])", r"\\\1", text)
+    return re.sub(r"([\\`*_<|\[\]&~$])", r"\\\1", text)
 
 
-def _pipe(row: Sequence[str], escape=_markdown) -> str:
-    return "| " + " | ".join(map(escape, row)) + " |"
+def _pipe(row: Sequence[str], written=_markdown) -> str:
+    return "| " + " | ".join(map(written, row)) + " |"
 
 
 _LATEX: dict[str, str] = {
@@ -142,6 +146,10 @@ _LATEX: dict[str, str] = {
     "^": "\\textasciicircum{}",
     "±": "$\\pm$",
     "\u2212": "$-$",
+    "<": "$<$",
+    ">": "$>$",
+    "[": "{[}",  # after a line's end it would begin an argument
+    "]": "{]}",
 } | {character: f"\\{character}" for character in "%_&#${}"}
 
 

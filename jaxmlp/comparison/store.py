@@ -7,6 +7,7 @@ import os
 import platform
 import secrets
 import shutil
+import urllib.parse
 import weakref
 import zipfile
 import zlib
@@ -25,7 +26,16 @@ except ImportError:  # Windows
     fcntl = None
 
 __docformat__ = "google"
-__all__ = ["UNFINISHED", "Arrays", "RunStore", "check_same", "load_arrays", "save_arrays"]
+__all__ = [
+    "UNFINISHED",
+    "Arrays",
+    "RunStore",
+    "check_same",
+    "load_arrays",
+    "quoted",
+    "save_arrays",
+    "unquoted",
+]
 
 Arrays = dict[str, np.ndarray]
 
@@ -192,6 +202,26 @@ def check_same(before: Any, now: Any, what: str, remedy: str) -> None:
     changed = sorted(_differences(before, record.plain(now)))
     if changed:
         raise ValueError(f"{what} ({'; '.join(changed[:5])}); {remedy}")
+
+
+def quoted(name: str) -> str:
+    """Return a name for use within the name of a file or of an array: letters, digits and a few signs stay as they are.
+
+    Example:
+        >>> quoted("adam, cosine"), quoted("a/b")
+        ('adam, cosine', 'a%2Fb')
+    """
+    return urllib.parse.quote(name, safe=" ,+=()")
+
+
+def unquoted(text: str) -> str:
+    """Return the name that quoted was given.
+
+    Example:
+        >>> unquoted("a%2Fb")
+        'a/b'
+    """
+    return urllib.parse.unquote(text)
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

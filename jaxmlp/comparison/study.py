@@ -4,22 +4,26 @@ What the runs of a phase report is a table: arrays whose first axis is the run, 
 each hyperparameter.
 """
 
+import dataclasses
 import functools
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 import jaxmlp
 from jaxmlp.comparison import speed, timing
-from jaxmlp.comparison.measures import Early, OfRows, early_steps
+from jaxmlp.comparison.candidates import Candidate
+from jaxmlp.comparison.measures import Early, EarlyAfter, OfRows, early_steps
 from jaxmlp.comparison.problems import Problem, ProblemData, resplit
 from jaxmlp.comparison.schedule import Job
 from jaxmlp.comparison.scores import Examples as ScoresOfExamples
 from jaxmlp.comparison.scores import Measure
-from jaxmlp.comparison.store import Arrays
+from jaxmlp.comparison.store import Arrays, quoted
 from jaxmlp.comparison.tuning import Point
 from jaxmlp.data import Examples
 
@@ -63,28 +67,31 @@ class Study:
     """The training runs on one problem.
 
     Example:
-        >>> import dataclasses
-        >>> from jaxmlp.comparison import problems
+        >>> from jaxmlp.comparison import candidates, problems
         >>> digits = dataclasses.replace(problems.get("digits"), coarse_epochs=1)
         >>> study = Study(digits, problems.load(digits))
-        >>> jobs = study.jobs(COARSE, "sgd", 0, [({"learning_rate": rate}, 0) for rate in (0.1, 1.0)])
+        >>> sgd = candidates.load("sgd")
+        >>> jobs = study.jobs(COARSE, sgd, 0, [({"learning_rate": rate}, 0) for rate in (0.1, 1.0)])
         >>> table = join([job.compute() | job.columns for job in jobs])
         >>> table["learning_rate"], table["validation_score"].shape
         (array([0.1, 1. ]), (2, 1))
     """
 
-    def __init__(self, problem: Problem, data: ProblemData):
+    def __init__(self, problem: Problem, data: ProblemData, early: Sequence[float] | None = None):
         """Prepare to train.
 
         Args:
             problem: the task.
             data: its three parts; other splits of the first two are derived from them.
+            early: the fractions of an epoch after which runs are measured early; None: those of early_steps.
         """
         self.problem, self.data = problem, data
         self.network = problem.build(data)
         self.loss_fn = jaxmlp.objective(self.network.apply, problem.loss)
         self.score = Measure(problem.scored_by, self.network.apply)
         self._phases: dict[tuple[str, int], Phase] = {}
+        self._early = early
+        self._variants: dict[tuple[tuple[str, float], ...], Study] = {}
 
     def phase(self, name: str, split: int) -> Phase:
         """Return what the runs of a phase have in common on one split of the training data."""
@@ -97,24 +104,46 @@ class Study:
             self._phases |= {(phase.name, split): phase for phase in made}
         return self._phases[name, split]
 
-    def jobs(self, phase: str, candidate: str, split: int, runs: Sequence[tuple[Point, int]]) -> list[Job]:
+    def jobs(self, phase: str, candidate: Candidate, split: int, runs: Sequence[tuple[Point, int]]) -> list[Job]:
         """Divide runs into jobs.
 
         Args:
             phase: COARSE, FULL or RACE.
-            candidate: name of an optimizer.
+            candidate: what is trained.
             split: number of the split.
             runs: the hyperparameters and the seed of each.
         """
-        common = self.phase(phase, split)
-        most = self._runs_of_a_job(common)
         found = []
-        for points, seeds in _rectangles(runs):
-            many = max(1, most // len(seeds))
-            for some in _batched(points, many):
-                for few in _batched(seeds, most):
-                    found.append(self._job(common, candidate, split, some, few))
+        for of_training, group in _by_training(candidate, runs):
+            study = self._variant(of_training)
+            common = study.phase(phase, split)
+            most = study._runs_of_a_job(common)
+            for points, seeds in _rectangles(group):
+                many = max(1, most // len(seeds))
+                for some in _batched(points, many):
+                    for few in _batched(seeds, most):
+                        found.append(study._job(common, candidate, split, some, few))
         return found
+
+    def _variant(self, of_training):
+        """The study with another batch size or dropout, whose programs are compiled apart."""
+        kinds = {"batch_size": int, "dropout": float}
+        changes = {name: kinds[name](value) for name, value in of_training.items() if name in kinds}
+        if not changes:
+            return self
+        key = tuple(sorted(changes.items()))
+        if key not in self._variants:
+            steps = self.steps_per_epoch(self.phase(RACE, 0))
+            early = [at / steps for at in early_steps(steps)]
+            problem = dataclasses.replace(self.problem, **changes)
+            self._variants[key] = Study(problem, self.data, early)
+        return self._variants[key]
+
+    def _early_steps(self, steps, after):
+        """The steps of an epoch before which it is measured; after a step, that is one step earlier."""
+        if self._early is None:
+            return early_steps(steps)
+        return tuple(min(max(round(at * steps), after), steps - 1 + after) for at in self._early)
 
     def early_epochs(self) -> np.ndarray:
         """Return after how many epochs, with fractions, each early measurement of the race is taken."""
@@ -127,34 +156,34 @@ class Study:
         """Return the number of steps in an epoch, the last of them on a partial batch if need be."""
         return -(-_count(phase.train) // self.problem.batch_size)
 
-    def seconds_per_epoch(self, points: Mapping[str, Point], seed: int) -> dict[str, list[float]]:
+    def seconds_per_epoch(self, chosen: Sequence[tuple[Candidate, Point]], seed: int) -> dict[str, list[float]]:
         """Time the candidates at their choices, in turns, without compiling and without metrics.
 
         Args:
-            points: candidate -> its choice.
+            chosen: every candidate with its choice.
             seed: of the runs.
 
         Returns:
-            Candidate -> seconds of an epoch, one for each turn.
+            Name -> seconds of an epoch, one for each turn.
         """
         phase = self.phase(RACE, 0)
         operations = _count(phase.train) * self._products(training=True)
         epochs = int(np.clip(_TIMED_OPERATIONS // operations, 1, min(_MOST_TIMED_EPOCHS, phase.epochs)))
         init_key, fit_key = jax.random.split(jax.random.key(seed))
         params = self.network.init(init_key)
-        runs = {
-            candidate: functools.partial(
+        runs = {}
+        for candidate, point in chosen:
+            study = self._variant(candidate.of_training(point))
+            runs[candidate.name] = functools.partial(
                 jaxmlp.fit,
-                self.loss_fn,
+                study._loss(candidate, point),
                 params,
-                self.problem.factory(candidate)(**point),
+                study._recipe(candidate, phase, point)(**candidate.of_rule(point)),
                 phase.train,
                 key=fit_key,
                 epochs=epochs,
-                batch_size=self.problem.batch_size,
+                batch_size=study.problem.batch_size,
             )
-            for candidate, point in points.items()
-        }
         return {name: [s / epochs for s in seconds] for name, seconds in timing.in_turns(runs).items()}
 
     def operations(self, phase: Phase, runs: int) -> float:
@@ -209,7 +238,8 @@ class Study:
             )
             early = {"early_test_score": self.data.test}
         steps, epochs = -(-_count(train) // self.problem.batch_size), self.problem.epochs
-        at = tuple(epoch * steps + step for epoch in range(min(_EARLY, epochs)) for step in early_steps(steps))
+        inside = self._early_steps(steps, 0)
+        at = tuple(epoch * steps + step for epoch in range(min(_EARLY, epochs)) for step in inside)
         step_metrics = {}
         for name, part in early.items() if at else ():
             x, y = jax.device_put(part)
@@ -237,32 +267,62 @@ class Study:
             "seed": np.array([seed for _, seed in runs]),
             **{name: np.array([float(point[name]) for point, _ in runs]) for name in points[0]},
         }
-        first = "-".join(f"{value:g}" for value in points[0].values())
-        name = f"{self.problem.name}-{candidate}-{phase.name}-{split}-{seeds[0]}-{first}"
+        # Names of candidates may hold anything; a digest tells points apart that look alike when they are rounded.
+        told = hashlib.sha256(f"{candidate.name} {points}".encode()).hexdigest()[:12]
+        name = f"{self.problem.name}-{quoted(candidate.name)[:40]}-{phase.name}-{split}-{seeds[0]}-{told}"
         compute = functools.partial(self._train, phase, candidate, points, seeds)
-        return Job(name, (candidate, phase.name), len(runs), columns, compute)
+        program = (candidate.name, phase.name, self.problem.batch_size, self.problem.dropout)
+        return Job(name, program, len(runs), columns, compute)
+
+    def _loss(self, candidate, point):
+        """The loss to train by: with a penalty if one is searched."""
+        of_training = candidate.of_training(point)
+        if "l2" not in of_training:
+            return self.loss_fn
+        return jaxmlp.objective(self.network.apply, self.problem.loss, l2=of_training["l2"])
+
+    def _recipe(self, candidate, phase, point):
+        steps = phase.epochs * self.steps_per_epoch(phase)
+        return candidate.recipe(point, steps, self.problem.max_norm)
 
     def _train(self, phase, candidate, points, seeds):
+        of_training = candidate.of_training(points[0])  # the same at all points
+        metrics, step_metrics = phase.metrics, phase.step_metrics
+        if "l2" in of_training and phase.loss_name is not None:
+            metrics = {**metrics, phase.loss_name: self.loss_fn}  # without the penalty
+        if candidate.eval_params is not None:
+            steps = self.steps_per_epoch(phase)
+            inside = self._early_steps(steps, 1)
+            at = tuple(epoch * steps + step for epoch in range(_early_of(phase)) for step in inside)
+            step_metrics = {
+                name: EarlyAfter(early.x, early.y, early.metric, at, candidate.eval_params)
+                for name, early in step_metrics.items()
+            }
+        init = self.network.init
+        if "initial_scale" in of_training:
+            init = Partial(_scaled_init, init, of_training["initial_scale"])
+        rules = [candidate.of_rule(point) for point in points]
         results = jaxmlp.sweep(
-            self.loss_fn,
-            self.network.init,
-            self.problem.factory(candidate),
-            {name: [point[name] for point in points] for name in points[0]},
+            self._loss(candidate, points[0]),
+            init,
+            self._recipe(candidate, phase, points[0]),
+            {name: [point[name] for point in rules] for name in rules[0]},
             phase.train,
             keys=jax.vmap(jax.random.key)(jnp.asarray(seeds)),
             epochs=phase.epochs,
             batch_size=self.problem.batch_size,
             validation=phase.measured,
-            metrics=phase.metrics,
-            step_metrics=phase.step_metrics,
+            metrics=metrics,
+            step_metrics=step_metrics,
+            eval_params=candidate.eval_params,
             history_only=True,
             # The jobs run side by side already.
             runs_at_once=1 if jax.default_backend() == "cpu" else None,
         )
-        return self._table(phase, results.history)
+        return self._table(phase, results.history, candidate.eval_params is not None)
 
-    def _table(self, phase, history):
-        """The history as a table, one row for each run."""
+    def _table(self, phase, history, after):
+        """The history as a table, one row for each run; after: early measurements were made after steps."""
         found = {"train_loss": history.train_loss, "first_nonfinite_step": history.first_nonfinite_step}
         if phase.loss_name is not None:
             found[phase.loss_name] = history.validation_loss
@@ -272,7 +332,7 @@ class Study:
             if kept in table:
                 table[kept] = table[kept][:, -1]  # at the end
         if phase.name == RACE:
-            inside = list(early_steps(self.steps_per_epoch(phase)))
+            inside = [step - after for step in self._early_steps(self.steps_per_epoch(phase), int(after))]
             for name in ("test_score", "validation_score"):
                 if name in table:
                     ends = table[name][:, : _early_of(phase), None]
@@ -299,6 +359,19 @@ _EARLY = 3  # epochs in which the test set is measured more than once
 
 def _early_of(phase):
     return min(_EARLY, phase.epochs)
+
+
+def _scaled_init(init, scale, key):
+    """The initial weights times a factor; biases and other vectors are left alone."""
+    return jax.tree.map(lambda a: a if jnp.ndim(a) < 2 else a * jnp.asarray(scale, a.dtype), init(key))
+
+
+def _by_training(candidate, runs):
+    """Runs that share what belongs to training (l2, batch size, ...), which one call of sweep has in common."""
+    groups: dict[tuple[tuple[str, float], ...], list[tuple[Point, int]]] = {}
+    for point, seed in runs:
+        groups.setdefault(tuple(candidate.of_training(point).items()), []).append((point, seed))
+    return [(dict(key), group) for key, group in groups.items()]
 
 
 def _joined(first, second):

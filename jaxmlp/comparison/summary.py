@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmlp.comparison import durations, findings, statistics, wording
+from jaxmlp.comparison import durations, findings, points, statistics, wording
 from jaxmlp.comparison.durations import Duration
 from jaxmlp.comparison.statistics import Interval
 from jaxmlp.comparison.verdicts import Pair
@@ -23,8 +23,8 @@ class Row(NamedTuple):
     label: str
     """As a reader knows it."""
 
-    learning_rates: list[float]
-    """The choices, per step: one for each split, without repetition."""
+    choice: str
+    """The hyperparameters that were chosen, in words: those of each split, without repetition."""
 
     score: Interval
     """What candidates are compared by, over the seeds (or splits)."""
@@ -135,7 +135,7 @@ def _row(name, entry, problem):
     return Row(
         name,
         wording.display(name),
-        list(dict.fromkeys(choice["learning_rate"] for choice in entry["choices"])),
+        points.chosen(entry, problem),
         statistics.interval(unit_values(problem, race, "test_score")),
         statistics.interval(unit_values(problem, race, "train_loss")),
         statistics.interval(unit_values(problem, race, "test_loss")),

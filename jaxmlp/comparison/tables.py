@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmlp.comparison import findings
+from jaxmlp.comparison import findings, points
 from jaxmlp.comparison.summary import Summary
 from jaxmlp.comparison.verdicts import EQUAL, UNDECIDED
-from jaxmlp.comparison.wording import capital, count, display, plus_minus, rate, score_of, seconds, unit_of
+from jaxmlp.comparison.wording import capital, count, display, plus_minus, score_of, seconds, unit_of
 
 __docformat__ = "google"
 __all__ = ["Cells", "all_cells", "pair_cells", "result_cells", "seeds", "time_cells", "title", "word"]
@@ -66,12 +66,18 @@ def result_cells(name: str, problem: Mapping[str, Any], summary: Summary) -> Cel
     names = {"test_loss": "Test loss", "train_loss": "Training loss"}
     return Cells(
         title(name, problem),
-        ["Optimizer", shown, "Learning rate", *(names[key] for key in losses), *(["Failed runs"] if failed else [])],
+        [
+            "Optimizer",
+            shown,
+            points.heading(problem),
+            *(names[key] for key in losses),
+            *(["Failed runs"] if failed else []),
+        ],
         [
             [
                 row.label,
                 score.interval(row.score),
-                ", ".join(map(rate, row.learning_rates)),
+                row.choice,
                 *(plus_minus(getattr(row, key)) for key in losses),
                 *([f"{row.failed[0]} of {row.failed[1]}"] if failed else []),
             ]

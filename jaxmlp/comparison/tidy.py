@@ -28,6 +28,7 @@ import numpy as np
 
 from jaxmlp import _files
 from jaxmlp.comparison import verdicts
+from jaxmlp.comparison.store import quoted
 
 __docformat__ = "google"
 __all__ = ["COLUMNS", "rows", "write"]
@@ -82,26 +83,29 @@ def rows(name: str, problem: Mapping[str, Any], curves: Mapping[str, np.ndarray]
     """
     for candidate, entry in problem["candidates"].items():
         key = problem["score"]["key"]
-        found = itertools.chain(_tuning(candidate, curves, key), _race(candidate, entry, curves, key), _times(entry))
+        path = quoted(candidate)
+        found = itertools.chain(_tuning(path, entry, curves, key), _race(path, entry, curves, key), _times(entry))
         yield from ((name, candidate, *row[:-1], _number(row[-1])) for row in found)
     yield from ((name, *row[:-1], _number(row[-1])) for row in _pairs(problem))
 
 
-def _tuning(candidate, curves, key):
+def _tuning(candidate, entry, curves, key):
     for phase in ("coarse", "full"):
         if f"{candidate}/{phase}/seed" not in curves:
             continue
-        runs = [curves[f"{candidate}/{phase}/{name}"] for name in ("learning_rate", "split", "seed")]
+        columns = zip(*(curves[f"{candidate}/{phase}/{name}"] for name in entry["space"]), strict=True)
+        points = [dict(zip(entry["space"], values, strict=True)) for values in columns]
+        runs = [points, *(curves[f"{candidate}/{phase}/{name}"] for name in ("split", "seed"))]
         for metric in ("train_loss", "validation_loss", "validation_score"):
             shown = metric.replace("score", key)
-            for rate, split, seed, curve in zip(*runs, curves[f"{candidate}/{phase}/{metric}"], strict=True):
-                setting = _setting({"learning_rate": rate})
+            for point, split, seed, curve in zip(*runs, curves[f"{candidate}/{phase}/{metric}"], strict=True):
+                setting = _setting(point)
                 yield from ((setting, phase, split, seed, epoch, shown, value) for epoch, value in enumerate(curve, 1))
 
 
 def _race(candidate, entry, curves, key):
     race = entry["race"]
-    settings = [_setting(choice) for choice in entry["choices"]]
+    settings = [_setting(choice["hyperparameters"]) for choice in entry["choices"]]
     runs = [(settings[split], "race", split, seed) for split, seed in zip(race["split"], race["seeds"], strict=True)]
     for metric in ("train_loss", "test_loss", "test_score"):
         for run, curve in zip(runs, curves[f"{candidate}/race/{metric}"], strict=True):
@@ -118,7 +122,7 @@ def _race(candidate, entry, curves, key):
 
 def _times(entry):
     for turn, seconds in enumerate(entry["timing"]["seconds_per_epoch"]):
-        yield _setting(entry["choices"][0]), "timing", 0, turn, "", "seconds_per_epoch", seconds
+        yield _setting(entry["choices"][0]["hyperparameters"]), "timing", 0, turn, "", "seconds_per_epoch", seconds
 
 
 def _pairs(problem):
@@ -136,7 +140,7 @@ def _pairs(problem):
 
 
 def _setting(hyperparameters):
-    return "; ".join(f"{name}={value:g}" for name, value in hyperparameters.items() if name != "at_edge")
+    return "; ".join(f"{name}={value:.10g}" for name, value in hyperparameters.items())
 
 
 def _number(value):

@@ -37,7 +37,7 @@ def _tuning(rates, accuracies):
             runs.append(
                 {
                     "split": 0,
-                    "learning_rate": rate,
+                    "hyperparameters": {"learning_rate": rate},
                     "seed": seed,
                     "epochs": epochs,
                     "validation_score": reached,
@@ -54,9 +54,22 @@ def _candidate(name, right):
     rates, chosen, accuracies, _, seconds = _CANDIDATES[name]
     scores = right.mean(axis=1)
     return {
-        "learning_rates": rates,
+        "reference": name,
+        "module": "jaxmlp.optimizers",
+        "version": "0",
+        "sha256": None,
+        "schedule": None,
+        "space": {"learning_rate": f"choice({', '.join(map(str, rates))})"},
+        "search": "grid",
+        "tries": len(rates),
+        "tried": [{"learning_rate": rate} for rate in rates],
         "widened": 0,
-        "choices": [{"learning_rate": chosen, "at_edge": chosen in (rates[0], rates[-1])}],
+        "choices": [
+            {
+                "hyperparameters": {"learning_rate": chosen},
+                "at_edge": ["learning_rate"] if chosen in (rates[0], rates[-1]) else [],
+            }
+        ],
         "tuning": _tuning(rates, accuracies),
         "race": {
             "seeds": _SEEDS,

@@ -4,13 +4,16 @@ A search knows nothing of networks and data. It is asked for trials, and is give
 more; anything else that does so can take its place.
 """
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from jaxmlp.comparison.spaces import Choices, Dimension, sobol_points
+
 __docformat__ = "google"
-__all__ = ["Choice", "Grid", "Neighbourhood", "Outcome", "Point", "Trial"]
+__all__ = ["Choice", "Grid", "Neighbourhood", "Outcome", "Point", "Sampled", "Trial"]
 
 Point = Mapping[str, float]
 """Hyperparameter -> value."""
@@ -45,8 +48,8 @@ class Choice(NamedTuple):
     point: Point
     """The hyperparameters."""
 
-    at_edge: bool
-    """Whether a neighbour is missing, because the grid ends there and was not to be widened further."""
+    at_edge: tuple[str, ...]
+    """The hyperparameters whose value is at an end of what could be tried."""
 
 
 class Grid:
@@ -99,7 +102,7 @@ class Neighbourhood:
         >>> while trials := search.ask(scores):
         ...     scores |= {search.key(trial): Outcome(trial.point["learning_rate"] / 2, 0.1) for trial in trials}
         >>> search.choice(scores)
-        Choice(point={'learning_rate': 1.0}, at_edge=True)
+        Choice(point={'learning_rate': 1.0}, at_edge=('learning_rate',))
     """
 
     def __init__(self, grid: Grid, seeds: Sequence[int]):
@@ -140,7 +143,7 @@ class Neighbourhood:
         full = self._by_index(scores)[1]
         best = _best({i: _mean(found) for i, found in full.items() if len(found) == len(self.seeds)})
         at_edge = len(self._index) > 1 and best in (self.grid.first, self.grid.last)
-        return Choice(self.grid.point(best), at_edge)
+        return Choice(self.grid.point(best), (self.grid.name,) if at_edge else ())
 
     def _name(self, point):
         return point[self.grid.name]
@@ -168,10 +171,97 @@ class Neighbourhood:
         return [Trial(self.grid.point(i), seed, full) for i in indices for seed in seeds]
 
 
+_FINALISTS = 3  # tries that are trained with all seeds
+_EDGE = 0.05  # of a dimension, at each of its ends
+
+
+class Sampled:
+    """Search a space of any number of dimensions: scrambled Sobol points, of which ever fewer are trained ever longer.
+
+    1. Every try for a few epochs with one seed.
+    2. The best quarter of them, at least three, at full length with one seed; tries that failed are dropped.
+    3. The best three of these with all seeds; the best mean is chosen.
+
+    Equal spaces, numbers of tries and seeds give equal tries. The coarse pass is left out for three tries or fewer.
+
+    Example:
+        >>> from jaxmlp.comparison.spaces import uniform
+        >>> search, scores = Sampled({"x": uniform(0, 1), "y": uniform(0, 1)}, 16, [0, 1], seed=0), {}
+        >>> while trials := search.ask(scores):
+        ...     scores |= {search.key(trial): Outcome(1 - abs(trial.point["x"] - 0.5), 0.1) for trial in trials}
+        >>> len(scores), search.choice(scores).point
+        (23, {'x': 0.5201, 'y': 0.4855})
+    """
+
+    def __init__(self, space: Mapping[str, Dimension], tries: int, seeds: Sequence[int], *, seed: int):
+        """Draw the tries.
+
+        Args:
+            space: hyperparameter -> dimension.
+            tries: points of the space, >= 1; fewer where the space has fewer.
+            seeds: of the runs at full length; the coarse pass takes the first.
+            seed: of the points.
+        """
+        self.space, self.seeds = dict(space), tuple(seeds)
+        drawn = sobol_points(space, tries, seed)
+        self._points = list({tuple(point.values()): point for point in drawn}.values())
+        self._index = {tuple(point.values()): i for i, point in enumerate(self._points)}
+
+    def key(self, trial: Trial) -> Hashable:
+        """Return what identifies a trial."""
+        return self._index[tuple(trial.point[name] for name in self.space)], trial.seed, trial.full
+
+    def ask(self, scores: Mapping[Hashable, Outcome]) -> list[Trial]:
+        """Return the next trials, given the scores of all earlier ones; an empty list when the search has ended."""
+        coarse, full = self._by_index(scores)
+        every = range(len(self._points))
+        if len(every) > _FINALISTS and len(coarse) < len(every):
+            return self._trials([i for i in every if i not in coarse], self.seeds[:1], False)
+        if not full:
+            return self._trials(self._hopeful(coarse) if coarse else every, self.seeds[:1], True)
+        one = {i: _mean(found[:1]) for i, found in full.items()}
+        finalists = _ranked(one)[:_FINALISTS]
+        return [t for i in finalists for t in self._trials([i], self.seeds[len(full[i]) :], True)]
+
+    def choice(self, scores: Mapping[Hashable, Outcome]) -> Choice:
+        """Return the point of the best mean over all seeds; ties go to the lower loss."""
+        full = self._by_index(scores)[1]
+        best = _best({i: _mean(found) for i, found in full.items() if len(found) == len(self.seeds)})
+        point = self._points[best]
+        at_edge = [
+            name
+            for name, dimension in self.space.items()
+            if not isinstance(dimension, Choices) and not _EDGE <= dimension.place(point[name]) <= 1 - _EDGE
+        ]
+        return Choice(point, tuple(at_edge))
+
+    def _hopeful(self, coarse):
+        alive = [i for i in _ranked(coarse) if math.isfinite(coarse[i].loss)] or _ranked(coarse)
+        return alive[: max(_FINALISTS, math.ceil(len(coarse) / 4))]
+
+    def _by_index(self, scores):
+        """The coarse scores, index -> score, and those at full length, index -> list of scores in order of seeds."""
+        coarse, full = {}, {}
+        for (index, _, long), score in sorted(scores.items(), key=lambda item: self.seeds.index(item[0][1])):
+            if long:
+                full.setdefault(index, []).append(score)
+            else:
+                coarse[index] = score
+        return coarse, full
+
+    def _trials(self, indices, seeds, full):
+        return [Trial(self._points[i], seed, full) for i in indices for seed in seeds]
+
+
 def _mean(scores):
     return Outcome(float(np.mean([s.value for s in scores])), float(np.mean([s.loss for s in scores])))
 
 
 def _best(scores):
     """The index of the best score; ties go to the lower loss, then to the lower index."""
-    return min(scores, key=lambda i: (-scores[i].value, scores[i].loss, i))
+    return _ranked(scores)[0]
+
+
+def _ranked(scores):
+    """The indices, best score first; ties go to the lower loss, then to the lower index."""
+    return sorted(scores, key=lambda i: (-scores[i].value, scores[i].loss, i))

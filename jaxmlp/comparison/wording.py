@@ -198,10 +198,11 @@ def display(name: str) -> str:
     """Return a name as a reader knows it.
 
     Example:
-        >>> display("rmsprop"), display("my_rule")
-        ('RMSProp', 'my_rule')
+        >>> display("rmsprop"), display("my_rule"), display("adam, cosine")
+        ('RMSProp', 'my_rule', 'Adam, cosine')
     """
-    return _NAMES.get(name, name)
+    rule, comma, schedule = name.partition(", ")
+    return _NAMES.get(rule, rule) + comma + schedule
 
 
 def join(words: Sequence[str], last: str = "and") -> str:
@@ -283,13 +284,13 @@ def capital(text: str) -> str:
 
 
 def rate(value: float) -> str:
-    """Write a learning rate.
+    """Write a learning rate or another hyperparameter.
 
     Example:
-        >>> rate(0.3162), rate(1e-05)
-        ('0.3162', '1e-5')
+        >>> rate(0.3162), rate(1e-05), rate(0.9998765)
+        ('0.3162', '1e-5', '0.9998765')
     """
-    return f"{value:g}".replace("e-0", "e-")
+    return f"{value:.10g}".replace("e-0", "e-")
 
 
 def seconds(value: float, of: float | None = None) -> str:

@@ -228,6 +228,11 @@ BAD = [
     (["--decide", "--splits", "2"], "leave one of them out"),
     (["--margin", "0"], "margin must be in"),
     (["--add-seeds", "0"], "--add-seeds must be at least 1"),
+    (["--tries", "0"], "--tries must be at least 1"),
+    (["--tries", "8"], "leave it out, and give a range"),
+    (["--schedule", "cosin"], "Did you mean 'cosine'"),
+    (["--space", "sgd.b1=uniform(0, 1)"], "unknown hyperparameter of sgd 'b1'"),
+    (["--output", "elsewhere"], "merge A B --output C"),
 ]
 
 
@@ -244,10 +249,13 @@ def test_every_option_and_problem_is_explained(capsys):
     assert command.main(["--list"]) == 0
     listed = capsys.readouterr().out
     assert all(name[:8] in listed for name in problems.PROBLEMS)
+    assert "dialects.torch.rmsprop" in listed and "momentum one_minus_log_uniform(0.01, 1)" in " ".join(listed.split())
     with pytest.raises(SystemExit, match="0"):
         command.main(["--help"])
     text = capsys.readouterr().out
     for option in ("--first-seed", "--decide", "--max-seeds", "--add-seeds", "--splits", "--margin"):
+        assert option in text
+    for option in ("--space", "--tries", "--schedule", "--add", "--overwrite", "merge"):
         assert option in text
     for option in ("--problem", "--optimizers", "--learning-rates", "--seeds", "--epochs", "--batch-size", "--output"):
         assert option in text

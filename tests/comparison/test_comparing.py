@@ -121,7 +121,7 @@ CODE = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
 
 
 def test_the_file_of_the_page_is_a_problem(tmp_path):
-    (tmp_path / "my_problem.py").write_text(CODE[0])
+    (tmp_path / "my_problem.py").write_text(CODE[1])
     problem = problems.get(f"{tmp_path}/my_problem.py:problem")
     problems.check(problem, problems.load(problem))
     assert problem.name == "oscillation" and not problem.scored_by.higher_is_better
@@ -129,6 +129,6 @@ def test_the_file_of_the_page_is_a_problem(tmp_path):
 
 @pytest.mark.slow
 def test_the_script_of_the_page_runs(capsys):
-    exec(compile(CODE[1], "README.md", "exec"), {})
+    exec(compile(CODE[2], "README.md", "exec"), {})
     answer, pair, rows = capsys.readouterr().out.splitlines()
     assert answer.startswith("On two_answers, ") and "points" in pair and "numbers, one row each" in rows

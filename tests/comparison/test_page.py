@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from jaxmlp.comparison import command, comparing, figures, record, report, store, summary, tables, toy
+from jaxmlp.comparison import command, figures, record, records, report, store, summary, tables, toy
 from jaxmlp.comparison.page import FEWEST_TARGETS, panels, svg, write_page
 
 VOID = {"meta", "link", "br", "img"}
@@ -114,16 +114,16 @@ def test_names_are_escaped_everywhere(tmp_path, results):
         pair |= {end: name for end in "ab" if pair[end] == "adam"}
     found = summary.summarise("digits", problem)
     curves = curves_of(["digits"])
-    curves |= {key.replace("/adam/", f"/{name}/"): values for key, values in curves.items()}
+    curves |= {key.replace("/adam/", f"/{store.quoted(name)}/"): values for key, values in curves.items()}
     write_page(tmp_path / "report.html", results, {"digits": found}, curves)
     page = (tmp_path / "report.html").read_text()
     assert name not in page and html.escape(name) in page
     row = next(
         line for line in report.markdown_tables("digits", problem, found).splitlines() if line.startswith("| my")
     )
-    assert "my\\|rule\\_\\<b>" in row
+    assert "my\\|rule\\_\\<b>\\&x%\\$" in row
     assert len(re.findall(r"(?<!\\)\|", row)) in (6, 7)
-    assert "my|rule\\_<b>\\&x\\%\\$ & " in report.latex_table("digits", problem, found)
+    assert "my|rule\\_$<$b$>$\\&x\\%\\$ & " in report.latex_table("digits", problem, found)
 
 
 def test_every_outcome_is_drawn(tmp_path, results):
@@ -168,17 +168,17 @@ def test_a_profile_needs_enough_targets(tmp_path, results):
 def test_the_budget_is_drawn_from_the_short_runs(results):
     problem = results["problems"]["digits"]
     for entry in problem["candidates"].values():
-        entry["learning_rates"] = [0.001, 0.01, 0.1, 1.0]
+        entry["tried"] = [{"learning_rate": rate} for rate in (0.001, 0.01, 0.1, 1.0)]
         entry["tuning"] = [
             {
                 "split": 0,
-                "learning_rate": rate,
+                "hyperparameters": point,
                 "seed": 0,
                 "epochs": 1,
                 "validation_score": accuracy,
                 "failed": False,
             }
-            for rate, accuracy in zip(entry["learning_rates"], (0.5, 0.9, 0.8, 0.7), strict=True)
+            for point, accuracy in zip(entry["tried"], (0.5, 0.9, 0.8, 0.7), strict=True)
         ]
     found = summary.summarise("digits", problem)
     assert panels.budget(problem, found).count('class="band"') == 3
@@ -196,7 +196,7 @@ def test_without_short_runs_the_page_speaks_of_none(tmp_path, results):
 def test_the_terminal_prints_the_verdict_first_and_breaks_between_words(tmp_path, results, monkeypatch):
     monkeypatch.setattr(figures, "PER_PROBLEM", {})
     store.save_arrays(tmp_path / "curves.npz", curves_of(["digits"]))
-    monkeypatch.setattr(comparing.zlib, "crc32", lambda data: 0)
+    monkeypatch.setattr(records.zlib, "crc32", lambda data: 0)
     record.write(tmp_path / "results.json", results)
     screen = Console(width=80, record=True, file=io.StringIO())
     command._report(tmp_path, screen)

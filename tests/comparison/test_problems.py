@@ -45,14 +45,14 @@ def test_a_regression_goes_through_the_whole_protocol(tmp_path):
     assert "sgd/race/right" not in curves and "sgd/race/examples_score" not in curves
     assert curves["sgd/race/early_test_score"].dtype == np.float32
     best = max(record["candidates"]["sgd"]["tuning"], key=lambda run: run["validation_score"])
-    assert record["candidates"]["sgd"]["choices"][0]["learning_rate"] == best["learning_rate"]
+    assert record["candidates"]["sgd"]["choices"][0]["hyperparameters"] == best["hyperparameters"]
 
 
 def test_a_lower_loss_wins_and_is_kept_for_each_example(tmp_path):
     line = Problem("line", LINE, network=linear, loss="mean_squared_error", score="mean_squared_error")
     record, curves = execute(tmp_path / "runs", line, "sgd", learning_rates=[1e-5, 0.1])
     entry = record["candidates"]["sgd"]
-    assert entry["choices"][0]["learning_rate"] == 0.1 and entry["to_target"] == {}
+    assert entry["choices"][0]["hyperparameters"] == {"learning_rate": 0.1} and entry["to_target"] == {}
     each = curves["sgd/race/examples_score"]
     assert each.shape == (2, 24) and each.dtype == np.float32
     np.testing.assert_allclose(each.mean(axis=1), entry["race"]["test_score"], rtol=1e-6)  # sums in float32

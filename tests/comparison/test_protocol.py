@@ -43,8 +43,9 @@ def test_the_record_says_what_was_tried_chosen_and_measured(finished):
     assert record["effort"]["epochs_trained"] == 2 * (2 * 2 + 2 * 2) and record["effort"]["coarse"] == 0
     for name, entry in record["candidates"].items():
         best = max(entry["tuning"], key=lambda run: run["validation_score"])
-        assert entry["choices"] == [{"learning_rate": best["learning_rate"], "at_edge": True}]
-        assert entry["learning_rates"] == [0.01, 0.1] and entry["widened"] == 0
+        assert entry["choices"] == [{"hyperparameters": best["hyperparameters"], "at_edge": ["learning_rate"]}]
+        assert entry["tried"] == [{"learning_rate": 0.01}, {"learning_rate": 0.1}] and entry["widened"] == 0
+        assert (entry["reference"], entry["search"], entry["tries"], entry["schedule"]) == (name, "grid", 2, None)
         assert entry["race"]["seeds"] == [1000, 1001] and entry["race"]["split"] == [0, 0]
         assert len(entry["timing"]["seconds_per_epoch"]) == 5
         right = np.unpackbits(curves[f"{name}/race/right"], axis=1, count=360)
@@ -75,7 +76,7 @@ def test_a_race_run_is_fit_alone_and_early_measurements_lead_to_the_ends_of_epoc
     result = jaxmlp.fit(
         jaxmlp.objective(net.apply),
         net.init(init_key),
-        jaxmlp.optimizers.adam(entry["choices"][0]["learning_rate"]),
+        jaxmlp.optimizers.adam(entry["choices"][0]["hyperparameters"]["learning_rate"]),
         tuple(np.concatenate(parts) for parts in zip(data.train, data.validation, strict=True)),
         key=fit_key,
         epochs=2,
@@ -249,10 +250,10 @@ def test_the_whole_grid_is_searched_and_progress_ends_where_it_said(tmp_path, da
     record, _ = protocol.execute(plan, data, store, lambda what, done, total: seen.append((what, done, total)))
     entry = record["candidates"]["sgd"]
     assert record["tuning"]["coarse"]["seeds"] == [0] and record["tuning"]["full"]["seeds"] == [0, 1, 2]
-    assert len({run["learning_rate"] for run in entry["tuning"] if run["epochs"] == 1}) >= 9
-    full = [run["learning_rate"] for run in entry["tuning"] if run["epochs"] == 2]
-    index = entry["learning_rates"].index(entry["choices"][0]["learning_rate"])
-    assert all(full.count(rate) == 3 for rate in entry["learning_rates"][index - 1 : index + 2])
+    assert len({run["hyperparameters"]["learning_rate"] for run in entry["tuning"] if run["epochs"] == 1}) >= 9
+    full = [run["hyperparameters"] for run in entry["tuning"] if run["epochs"] == 2]
+    index = entry["tried"].index(entry["choices"][0]["hyperparameters"])
+    assert all(full.count(point) == 3 for point in entry["tried"][index - 1 : index + 2])
     assert all(done <= total for _, done, total in seen) and seen[-1][1] == len(entry["tuning"]) + 2
 
 

@@ -101,7 +101,8 @@ def test_a_lower_loss_is_chosen_and_a_run_that_is_not_finite_never_is():
     table = {name: np.array([[0.5], [0.2], [np.nan]]) for name in names}
     table |= {"learning_rate": np.array([0.1, 1, 10]), "seed": np.zeros(3, int)}
     table["first_nonfinite_step"] = np.array([-1, -1, 5])
-    found = {rate: outcome for rate, _, outcome in entries.outcomes_of(table, LOSS)}
+    outcomes = entries.outcomes_of(table, ["learning_rate"], LOSS)
+    found = {point["learning_rate"]: outcome for point, _, outcome in outcomes}
     assert max(found, key=lambda rate: found[rate].value) == 1.0 and found[10.0] == (-np.inf, np.inf)
 
 

@@ -114,7 +114,7 @@ def test_one_candidate_and_one_seed_claim_nothing(problem):
 def test_failed_runs_edges_and_a_broken_inclusion_are_warnings(problem):
     problem["candidates"]["adam"]["race"]["failed"][0] = True
     problem["candidates"]["adam"]["race"]["train_loss"][0] = None
-    problem["candidates"]["sgd"]["choices"][0]["at_edge"] = True
+    problem["candidates"]["sgd"]["choices"][0]["at_edge"] = ["learning_rate"]
     for pair in problem["pairs"]:
         if (pair["a"], pair["b"]) == ("sgd", "nesterov"):
             pair["verdict"] = BETTER

@@ -5,7 +5,8 @@ import pytest
 
 from jaxmlp.comparison.plans import DEFAULT_OPTIMIZERS, make_plan
 from jaxmlp.comparison.problems import get
-from jaxmlp.comparison.tuning import Grid, Neighbourhood, Outcome
+from jaxmlp.comparison.spaces import choice, log_uniform, one_minus_log_uniform
+from jaxmlp.comparison.tuning import Grid, Neighbourhood, Outcome, Sampled, Trial
 
 RATES = [float(f"{rate:.4g}") for rate in np.logspace(-3, 1, 9)]
 WIDEST = [Grid("learning_rate", RATES, widen=4).point(i)["learning_rate"] for i in range(-4, 13)]
@@ -78,13 +79,13 @@ def test_a_move_costs_one_run_before_the_further_seeds():
 @pytest.mark.parametrize(("optimum", "value"), [(-4.0, 1e-4), (2.0, 100.0)])
 def test_a_grid_is_widened_by_its_own_step_where_the_optimum_lies_beyond_it(optimum, value):
     search, scores, trials = search_on(hill(optimum))
-    assert search.choice(scores) == ({"learning_rate": value}, False)
+    assert search.choice(scores) == ({"learning_rate": value}, ())
     assert all(seeds_at_full_length(trials)[rate] == set(SEEDS) for rate in neighbours(value))
 
 
 def test_widening_is_bounded_and_the_edge_is_said():
     search, scores, trials = search_on(hill(-9.0, cliff=99))
-    assert search.choice(scores) == ({"learning_rate": 1e-5}, True)
+    assert search.choice(scores) == ({"learning_rate": 1e-5}, ("learning_rate",))
     assert min(trial.point["learning_rate"] for trial in trials) == 1e-5
     assert len(trials) == 9 + 4 + 6
 
@@ -93,13 +94,13 @@ def test_widening_is_bounded_and_the_edge_is_said():
 def test_a_short_list_is_not_widened_and_needs_no_coarse_pass(values):
     search, scores, trials = search_on(hill(-0.9), values, widen=0)
     assert search.choice(scores).point == {"learning_rate": 0.1}
-    assert search.choice(scores).at_edge == (len(values) == 2)
+    assert bool(search.choice(scores).at_edge) == (len(values) == 2)
     assert len(trials) == 3 * len(values) and all(trial.full for trial in trials)
 
 
 def test_a_list_of_uneven_rates_is_searched_in_its_order():
     search, scores, trials = search_on(hill(-1.0), [0.001, 0.01, 0.08, 0.2, 5.0], widen=0)
-    assert search.choice(scores) == ({"learning_rate": 0.08}, False)
+    assert search.choice(scores) == ({"learning_rate": 0.08}, ())
     assert seeds_at_full_length(trials).keys() == {0.01, 0.08, 0.2}
 
 
@@ -149,3 +150,65 @@ def test_the_budget_on_mnist():
     plan = make_plan(problem)
     assert plan.runs == candidates * (9 + 9 + 10)
     assert candidates * (9 * problem.coarse_epochs + (9 + 2.25) * problem.epochs + plan.seeds * problem.epochs) <= 1387
+
+
+SPACE = {"learning_rate": log_uniform(1e-4, 10.0), "momentum": one_minus_log_uniform(0.01, 1.0)}
+
+
+def sampled_on(respond, *, tries=32, seeds=SEEDS, space=SPACE, seed=0):
+    search, scores, trials = Sampled(space, tries, seeds, seed=seed), {}, []
+    while asked := search.ask(scores):
+        assert not {search.key(trial) for trial in asked} & scores.keys()
+        scores |= {search.key(trial): respond(trial) for trial in asked}
+        trials += asked
+    return search, scores, trials
+
+
+def bowl(trial):
+    """Best at learning rate 0.01 and momentum 0.9, in decades of the rate and of the distance from 1."""
+    off = np.hypot(np.log10(trial.point["learning_rate"]) + 2, np.log10(1 - trial.point["momentum"]) + 1)
+    return FAILED if trial.point["learning_rate"] > 1 else Outcome(0.98 - 0.01 * off**2 - 0.02 * (not trial.full), 0.1)
+
+
+def test_samples_are_trained_ever_longer_and_ever_fewer():
+    search, scores, trials = sampled_on(bowl)
+    lengths = [(trial.full, trial.seed) for trial in trials]
+    assert lengths == [(False, 0)] * 32 + [(True, 0)] * 8 + [(True, 1), (True, 2)] * 3
+    choice = search.choice(scores)
+    every = [bowl(trial).value for trial in trials if not trial.full]
+    assert bowl(Trial(choice.point, 0, False)).value == max(every)
+    assert all(trial.point["learning_rate"] <= 1 for trial in trials if trial.full)  # what failed is dropped
+
+
+@pytest.mark.parametrize("tries", [1, 2, 3, 5, 33])
+def test_any_number_of_tries_is_as_many_for_every_space(tries):
+    for space in (SPACE, {"learning_rate": SPACE["learning_rate"]}):
+        _, _, trials = sampled_on(lambda trial: Outcome(trial.point["learning_rate"], 0.1), tries=tries, space=space)
+        assert len({tuple(trial.point.items()) for trial in trials}) == tries
+
+
+def test_values_that_are_few_are_each_tried_once():
+    space = {"batch_size": choice(16, 32, 64)}
+    search, scores, trials = sampled_on(lambda t: Outcome(t.point["batch_size"], 0.1), space=space)
+    assert len(trials) == 9 and search.choice(scores) == ({"batch_size": 64.0}, ())
+
+
+def test_the_end_of_a_range_is_said_and_splits_have_other_tries():
+    search, scores, _ = sampled_on(lambda trial: Outcome(trial.point["learning_rate"], 0.1))
+    assert search.choice(scores).at_edge == ("learning_rate",)
+    first, second = (sampled_on(bowl, seed=seed)[2][0].point for seed in (0, 1))
+    assert first != second
+
+
+def test_a_sampled_search_in_which_every_run_fails_ends():
+    search, scores, trials = sampled_on(lambda trial: FAILED)
+    assert len(trials) == 32 + 8 + 6 and search.choice(scores).point
+
+
+def test_more_tries_find_better_points():
+    """Over 50 scramblings: the error of 64 tries in two dimensions is below half of that of 8."""
+    off = {}
+    for tries in (8, 64):
+        found = [sampled_on(bowl, tries=tries, seed=seed)[:2] for seed in range(50)]
+        off[tries] = np.mean([0.98 - bowl(Trial(search.choice(s).point, 0, True)).value for search, s in found])
+    assert off[64] < off[8] / 2

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from jaxmlp import _files
-from jaxmlp.comparison import durations, findings, report, tables, wording
+from jaxmlp.comparison import durations, findings, points, report, tables, wording
 from jaxmlp.comparison.page import dots, panels, small_print
 from jaxmlp.comparison.page.style import SCRIPT, STYLE
 from jaxmlp.comparison.summary import Summary
@@ -112,7 +112,9 @@ def _section(name, problem, summary, curves, where):
             panels.curves(problem, summary, curves, "train_loss"),
         ),
     ]
-    parts += [f"<h2>Sensitivity to the learning rate{where}</h2>", _sensitivity(problem, summary)]
+    for searched in points.names(problem):
+        title = f"Sensitivity to {points.article(searched)}{points.named(searched)}{where}"
+        parts += [f"<h2>{_text(title)}</h2>", _sensitivity(problem, summary, searched)]
     budget = panels.budget(problem, summary)
     if budget:
         parts += [f"<h2>Tuning budget{where}</h2>", _budget(problem, budget)]
@@ -193,15 +195,19 @@ def _lines(axes, picture):
     return f"<figure><p class=axes>{_text(axes)}</p>{picture}</figure>"
 
 
-def _sensitivity(problem, summary):
+def _sensitivity(problem, summary, name):
     tuning = problem["tuning"]
     rings = f"Rings: {_runs(tuning['coarse'])}. " if tuning["coarse"]["seeds"] else ""
     reading = (
-        f"Validation {wording.score_of(problem).drawn} by learning rate. {rings}Dots: {_runs(tuning['full'])}, from "
-        "which the choice was made (dashed line and figure beside the name). Crosses: failed runs. A wide valley means "
-        "that the learning rate needs little care."
+        f"Validation {wording.score_of(problem).drawn} by {points.axis_of(name, problem).label}. {rings}Dots: "
+        f"{_runs(tuning['full'])}, from which the choice was made (dashed line and figure beside the name). Crosses: "
+        "failed runs. "
     )
-    return f"<figure><p class=axes>{_text(reading)}</p>{panels.sensitivity(problem, summary)}</figure>"
+    if points.rate_only(problem):
+        reading += "A wide valley means that the learning rate needs little care."
+    else:
+        reading += "All other hyperparameters vary from dot to dot."
+    return f"<figure><p class=axes>{_text(reading)}</p>{panels.sensitivity(problem, summary, name)}</figure>"
 
 
 def _runs(phase):
@@ -211,9 +217,14 @@ def _runs(phase):
 def _budget(problem, picture):
     coarse = problem["tuning"]["coarse"]
     source = f"It rests on the short runs ({_runs(coarse)}). " if coarse["seeds"] else ""
+    drawn_from = (
+        "learning rates, drawn without replacement from a window around the optimizer's own optimum that is as "
+    )
+    drawn_from += "wide for all"
+    if any(entry["search"] != "grid" for entry in problem["candidates"].values()):
+        drawn_from = "tries, drawn without replacement from those of its space, which are as many for all"
     reading = (
-        f"Expected validation {wording.score_of(problem).drawn} of the best of k learning rates, drawn without "
-        "replacement from a window around the optimizer's own optimum that is as wide for all. "
+        f"Expected validation {wording.score_of(problem).drawn} of the best of k {drawn_from}. "
         f"{source}Band: 95 %, by bootstrap; at the top right: after three tries."
     )
     return f"<figure><p class=axes>{_text(reading)}</p>{picture}</figure>"

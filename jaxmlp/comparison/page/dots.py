@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmlp.comparison import summary, wording
+from jaxmlp.comparison import points, summary, wording
 from jaxmlp.comparison.page import svg
 from jaxmlp.comparison.page.svg import Scale
 from jaxmlp.comparison.summary import Summary
@@ -42,12 +42,10 @@ def runs(problem: Mapping[str, Any], found: Summary) -> str:
         half = 0.0 if row.score.n == 1 else row.score.half_width
         mean = row.score.mean
         ends = (score.scale * (mean - half), score.scale * (mean + half))
-        rates = ", ".join(map(wording.rate, row.learning_rates))
+        choice = f"rate {row.choice}" if points.rate_only(problem) else row.choice
         good = [mark for mark, bad in zip(marks, failed, strict=True) if not bad]
         bad = [mark for mark, bad in zip(marks, failed, strict=True) if bad]
-        strips.append(
-            _Strip(row.label, f"rate {rates}", score.interval(row.score), good, bad, score.scale * mean, *ends)
-        )
+        strips.append(_Strip(row.label, choice, score.interval(row.score), good, bad, score.scale * mean, *ends))
     inside = [value for strip in strips for value, _ in strip.dots] or [0.0, 1.0]
     # A failed run far away must not press all the others into one corner.
     ends = [end for s in strips if not s.failed for end in (s.low, s.high)]

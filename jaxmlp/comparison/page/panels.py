@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxmlp.comparison import statistics, wording
+from jaxmlp.comparison import points, statistics, wording
 from jaxmlp.comparison.page import svg
 from jaxmlp.comparison.page.svg import Scale
+from jaxmlp.comparison.store import quoted
 from jaxmlp.comparison.summary import Summary
 
 __docformat__ = "google"
@@ -36,7 +37,7 @@ def curves(problem: Mapping[str, Any], found: Summary, of: Curves, quantity: str
     """
     lines, scored = {}, quantity == "test_score"
     for row in found.rows:
-        values = np.asarray(of[f"{row.name}/race/{quantity}"], float)
+        values = np.asarray(of[f"{quoted(row.name)}/race/{quantity}"], float)
         lines[row.label] = drawn(values, problem, "test") if scored else values
     finite = {label: np.where(np.isfinite(values), values, np.nan) for label, values in lines.items()}
     epochs = next(iter(finite.values())).shape[1]
@@ -53,59 +54,68 @@ def curves(problem: Mapping[str, Any], found: Summary, of: Curves, quantity: str
     return _panels(places, x, y, ends, "epoch")
 
 
-def sensitivity(problem: Mapping[str, Any], found: Summary) -> str:
-    """Draw the validation score by learning rate: short runs as rings, those of full length as dots.
+def sensitivity(problem: Mapping[str, Any], found: Summary, name: str = "learning_rate") -> str:
+    """Draw the validation score by a hyperparameter: short runs as rings, those of full length as dots.
 
-    Failed runs are crosses.
+    Failed runs are crosses. Where nothing else was searched, a line goes through the longest runs of each value.
 
     Args:
         problem: the record's entry of the problem.
         found: its summary.
+        name: of the hyperparameter; candidates without it are left out.
 
     Example:
         >>> from jaxmlp.comparison import summary, toy
         >>> sensitivity(toy.PROBLEM, summary.summarise("digits", toy.PROBLEM)).count("failed<")
         1
     """
-    rates = [rate for entry in problem["candidates"].values() for rate in entry["learning_rates"]]
-    tuned = {row.label: _tuned(problem, row.name) for row in found.rows}
-    x = svg.scale(rates, logarithmic=True, pad=0.03)
-    x = x._replace(ticks=[t for t in x.ticks if abs(math.log10(t) % 1) < 1e-9][:: 2 if x.high / x.low > 1e5 else 1])
-    y = axis([[value for points in tuned.values() for _, value, _, _ in points]], problem, pad=0.06)
-    places = {}
-    for label, points in tuned.items():
-        means = {}
-        for rate, error, _, full in points:
-            means.setdefault((rate, full), []).append(error)
-        # A line through the longest runs of each rate.
-        longest = {
-            rate: np.mean(means[rate, True] if (rate, True) in means else means[rate, False])
-            for rate, _ in sorted(means)
-        }
-        places[label] = _Place([x.at(rate) for rate in longest], _each(y, list(longest.values())))
-    marks, ends = {}, {}
-    for row in found.rows:
-        chosen = row.learning_rates[0]
+    rows = [row for row in found.rows if name in problem["candidates"][row.name]["space"]]
+    how = points.axis_of(name, problem)
+    tuned = {row.label: _tuned(problem, row.name, name, how) for row in rows}
+    drawn_at = [place for runs in tuned.values() for place, _, _, _ in runs]
+    logarithmic = how.logarithmic and min(drawn_at) > 0
+    x = svg.scale(drawn_at, logarithmic=logarithmic, pad=0.03, ticks=5 if logarithmic else 3)
+    if logarithmic:
+        ticks = [t for t in x.ticks if abs(math.log10(t) - round(math.log10(t))) < 1e-9]
+        x = x._replace(ticks=ticks[:: 2 if x.high / x.low > 1e5 else 1] or x.ticks)
+    y = axis([[value for runs in tuned.values() for _, value, _, _ in runs]], problem, pad=0.06)
+    places, marks, ends = {}, {}, {}
+    for row in rows:
+        places[row.label] = _through_longest(tuned[row.label], x, y) if points.rate_only(problem) else _Place([], [])
+        chosen = problem["candidates"][row.name]["choices"][0]["hyperparameters"][name]
         ends[row.label] = wording.rate(chosen)
-        place = f"{x.at(chosen):.2f}%"
+        place = f"{x.at(how.place(chosen)):.2f}%"
         marks[row.label] = f'<line class="chosen" x1="{place}" x2="{place}" y1="0" y2="100%"/>' + "".join(
-            svg.cross(x.at(rate), f"{100 - y.inside(error):.2f}%", title)
+            svg.cross(x.at(at), f"{100 - y.inside(value):.2f}%", title)
             if failed
-            else _dot(x.at(rate), f"{100 - y.inside(error):.2f}%", "dot" if full else "ring", title)
-            for (rate, error, failed, full), title in zip(tuned[row.label], _titles(problem, row.name), strict=True)
+            else _dot(x.at(at), f"{100 - y.inside(value):.2f}%", "dot" if full else "ring", title)
+            for (at, value, failed, full), title in zip(tuned[row.label], _titles(problem, row.name), strict=True)
         )
-    return _panels(places, x, y, ends, "learning rate", marks=marks, form="power", others=False)
+    form = "power" if logarithmic else "{:g}"
+    return _panels(places, x, y, ends, how.label, marks=marks, form=form, others=False)
+
+
+def _through_longest(runs, x, y):
+    """A line through the longest runs of each value."""
+    means: dict[tuple[float, bool], list[float]] = {}
+    for at, value, _, full in runs:
+        means.setdefault((at, full), []).append(value)
+    longest = {
+        at: float(np.mean(means[at, True] if (at, True) in means else means[at, False])) for at, _ in sorted(means)
+    }
+    return _Place([x.at(at) for at in longest], _each(y, list(longest.values())))
 
 
 def budget(problem: Mapping[str, Any], found: Summary) -> str:
-    """Draw the expected validation score of the best of k learning rates, drawn from windows of equal width.
+    """Draw the expected validation score of the best of k tries: of learning rates in windows of equal width, or of
+    samples of the whole space.
 
     Args:
         problem: the record's entry of the problem.
         found: its summary.
 
     Returns:
-        The picture; empty if fewer than three learning rates are common.
+        The picture; empty if there are fewer than three tries to draw from.
 
     Example:
         >>> from jaxmlp.comparison import summary, toy
@@ -113,16 +123,15 @@ def budget(problem: Mapping[str, Any], found: Summary) -> str:
         ''
     """
     coarse = {row.name: _coarse(problem, row.name) for row in found.rows}
-    # The optimum of the runs that are drawn from: where full-length runs disagree, by a step at most.
     sign = 1 if wording.score_of(problem).higher_is_better else -1
-    optima = {name: max(scores, key=lambda rate: sign * scores[rate]) for name, scores in coarse.items()}
-    windows = statistics.common_window({name: sorted(scores) for name, scores in coarse.items()}, optima)
-    if min(map(len, windows.values())) < 3:
+    kept = {name: list(scores.values()) for name, scores in coarse.items()}
+    if _gridded(problem):
+        kept = _in_windows({name: {p[0]: s for p, s in scores.items()} for name, scores in coarse.items()}, sign)
+    if min(map(len, kept.values())) < 3:
         return ""
     expected, lows, highs = {}, {}, {}
     for row in found.rows:
-        rates = sorted(coarse[row.name])
-        scores = [sign * coarse[row.name][rates[i]] for i in windows[row.name]]
+        scores = [sign * score for score in kept[row.name]]
         ends = [sign * values for values in (statistics.expected_best(scores), *statistics.expected_best_band(scores))]
         middle, *band = [drawn(values, problem, "validation") for values in ends]
         expected[row.label], lows[row.label], highs[row.label] = middle, np.minimum(*band), np.maximum(*band)
@@ -136,7 +145,19 @@ def budget(problem: Mapping[str, Any], found: Summary) -> str:
     }
     unit = wording.score_of(problem).unit
     after = {label: f"{values[min(2, len(values) - 1)]:.3g}{unit}" for label, values in expected.items()}
-    return _panels(places, x, y, after, "learning rates tried")
+    return _panels(places, x, y, after, "learning rates tried" if _gridded(problem) else "tries")
+
+
+def _gridded(problem):
+    return all(entry["search"] == "grid" for entry in problem["candidates"].values())
+
+
+def _in_windows(coarse, sign):
+    """The scores of the learning rates in a window around each candidate's optimum, which is as wide for all."""
+    # The optimum of the runs that are drawn from: where full-length runs disagree, by a step at most.
+    optima = {name: max(scores, key=lambda rate: sign * scores[rate]) for name, scores in coarse.items()}
+    windows = statistics.common_window({name: sorted(scores) for name, scores in coarse.items()}, optima)
+    return {name: [coarse[name][sorted(coarse[name])[i]] for i in inside] for name, inside in windows.items()}
 
 
 def profile(found: Mapping[str, Mapping[str, float | None]], largest: float = 4.0) -> str:
@@ -251,12 +272,12 @@ def _each(y, values):
     return [y.at(value) if math.isfinite(value) else math.nan for value in values]
 
 
-def _tuned(problem, name):
-    """The tuning runs of the first split: (learning rate, validation score as drawn, failed, of full length)."""
+def _tuned(problem, name, hyperparameter, how):
+    """The tuning runs of the first split: (place on the axis, validation score as drawn, failed, of full length)."""
     full = problem["tuning"]["full"]["epochs"]
     return [
         (
-            run["learning_rate"],
+            how.place(run["hyperparameters"][hyperparameter]),
             float(drawn(_number(run["validation_score"], problem), problem, "validation")),
             run["failed"],
             run["epochs"] >= full,
@@ -268,7 +289,9 @@ def _tuned(problem, name):
 
 def _titles(problem, name):
     return [
-        f"rate {wording.rate(run['learning_rate'])}, seed {run['seed']}, {wording.count(run['epochs'], 'epoch')}"
+        ("rate " if points.rate_only(problem) else "")
+        + f"{points.in_words(run['hyperparameters'], problem)}, seed {run['seed']}, "
+        + wording.count(run["epochs"], "epoch")
         + (", failed" if run["failed"] else "")
         for run in problem["candidates"][name]["tuning"]
         if run["split"] == 0
@@ -276,16 +299,18 @@ def _titles(problem, name):
 
 
 def _coarse(problem, name):
-    """Mean validation score of the short runs of each learning rate; of all runs where there are no short ones."""
-    scores: dict[float, list[float]] = {}
+    """Mean validation score of the short runs of each try; of all runs where there are no short ones."""
+    scores: dict[tuple[float, ...], list[float]] = {}
     tuning = problem["tuning"]
     epochs = tuning["coarse" if tuning["coarse"]["seeds"] else "full"]["epochs"]
     for run in problem["candidates"][name]["tuning"]:
         if run["split"] == 0 and run["epochs"] == epochs:
-            scores.setdefault(run["learning_rate"], []).append(_number(run["validation_score"], problem))
-    finite = {rate: values for rate, values in scores.items() if np.isfinite(values).all()}
+            scores.setdefault(tuple(run["hyperparameters"].values()), []).append(
+                _number(run["validation_score"], problem)
+            )
+    finite = {point: values for point, values in scores.items() if np.isfinite(values).all()}
     scores = finite or scores
-    return {rate: float(np.mean(values)) for rate, values in scores.items()}
+    return {point: float(np.mean(values)) for point, values in scores.items()}
 
 
 def _number(value, problem):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from jaxmlp.comparison import findings, tables, verdicts, wording
+from jaxmlp.comparison import findings, points, tables, tidy, verdicts, wording
 from jaxmlp.comparison.summary import Summary
 from jaxmlp.comparison.wording import count, display, join
 
@@ -36,10 +36,13 @@ def of_problem(problem: Mapping[str, Any], summary: Summary) -> dict[str, str]:
     remarks = findings.inclusion(summary.pairs, problem)[1]
     if remarks:
         entries["Inclusion"] = " ".join(remarks)
-    entries["Limits"] = (
-        "Only the learning rate was tuned, in steps of a grid, and it is constant over a run; all other "
-        "hyperparameters have their defaults. The result holds for this network, batch size and number of epochs."
-    )
+    if problem.get("timed_apart"):
+        entries["Times"] = (
+            "The record was joined from others, whose candidates were timed in separate calls: a slow spell of the "
+            "machine may have hit some of them alone."
+        )
+    entries["Searched"] = _searched(problem)
+    entries["Limits"] = _limits(problem)
     entries["Effort"] = _effort(problem)
     if problem.get("throughput"):
         entries["Throughput"] = _throughput(problem["throughput"])
@@ -58,17 +61,19 @@ def origin(results: Mapping[str, Any]) -> dict[str, str]:
         'unknown'
     """
     made = results["provenance"]
+    # A record that grew by seeds, or was made from Python, is not repeated by one option more.
+    once = results["command"].startswith("python -m ") and "&&" not in results["command"]
+    others = {"With other seeds": f"{results['command']} --first-seed {_next_seed(results)}"} if once else {}
     return {
         "Repeat it": results["command"],
-        "With other seeds": f"{results['command']} --first-seed {_next_seed(results)}",
+        **others,
         "Why this problem": wording.sentence(results["problem_chosen_because"]),
         "Machine": f"{made['device']}, {count(made['cpus'], 'CPU')}, {made['machine']}",
         "Versions": ", ".join(f"{name} {version}" for name, version in made["versions"].items() if version),
         "Commit": made["commit"] or "unknown",
         "Data (SHA-256)": "; ".join(f"{display(n)}: {p.get('data_sha256')}" for n, p in results["problems"].items()),
         "Last call": f"{results['seconds_of_last_call']:.0f} s, compilation included",
-        "Columns of runs.csv": "problem, candidate, learning_rate, phase, seed, epoch, metric, value: one row for each "
-        "run, epoch and metric.",
+        "Columns of runs.csv": f"{', '.join(tidy.COLUMNS)}: one row for each run, epoch and metric.",
     }
 
 
@@ -82,14 +87,43 @@ def _problem(problem):
     return f"{wording.sentence(settings['source'])}{differs}{file} Examples: {counts}."
 
 
+def _searched(problem):
+    described = []
+    for name, entry in problem["candidates"].items():
+        package = (entry["module"] or "").split(".")[0]
+        own = package if entry["reference"] in (None, name) else entry["reference"]
+        source = " ".join(part for part in (own, entry["version"]) if part)
+        digest = f", SHA-256 {entry['sha256']}" if entry["sha256"] else ""
+        where = f" ({source}{digest})" if source or digest else ""
+        space = "; ".join(f"{points.named(n)} {dimension}" for n, dimension in entry["space"].items())
+        described.append(f"{display(name)}{where}: {space}, {count(entry['tries'], 'try', 'tries')}")
+    return ". ".join(described) + "."
+
+
+def _limits(problem):
+    schedules = {entry["schedule"] for entry in problem["candidates"].values()} - {None}
+    if points.rate_only(problem):
+        tuned = "Only the learning rate was tuned; all other hyperparameters have their defaults"
+    else:
+        tuned = "Hyperparameters that were not searched have their defaults"
+    constant = "It is constant over a run" if points.rate_only(problem) else "Learning rates are constant over a run"
+    return (
+        f"{tuned}. {'' if schedules else f'{constant}. '}The result holds for this network, batch size and number of "
+        "epochs."
+    )
+
+
 def _tuning(problem):
     score = wording.score_of(problem)
     tuning = problem["tuning"]
     coarse, full = tuning["coarse"], tuning["full"]
-    first = "Every learning rate of a grid was trained for "
+    sampled = any(entry["search"] == "sobol" for entry in problem["candidates"].values())
+    first = f"Every {'try, a scrambled Sobol point of the space,' if sampled else 'learning rate of a grid'} was "
+    first += "trained for "
     if coarse["seeds"]:
-        first += f"{count(coarse['epochs'], 'epoch')} with {count(len(coarse['seeds']), 'seed')}; those around the "
-        first += "best one for "
+        first += f"{count(coarse['epochs'], 'epoch')} with {count(len(coarse['seeds']), 'seed')}; "
+        best = f"the best quarter for {count(full['epochs'], 'epoch')} with 1 seed; the best three of these for "
+        first += best if sampled else "those around the best one for "
     text = (
         f"{first}{count(full['epochs'], 'epoch')} with {count(len(full['seeds']), 'seed')}. Of these, the one with the "
         f"{'highest' if score.higher_is_better else 'lowest'} {score.measure} on the validation part, averaged over "

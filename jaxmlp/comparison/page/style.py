@@ -43,7 +43,8 @@ path { fill: none; vector-effect: non-scaling-stroke; } path.band { fill: var(--
 .unit { color: var(--soft); font-size: .82rem; text-align: center; }
 .panels { display: grid; grid-template-columns: repeat(auto-fill, minmax(15rem, 1fr)); gap: .9rem 1.4rem; }
 .panel { break-inside: avoid; } .plot { padding: .3rem .3rem 1.4rem 2.3rem; }
-.head { display: flex; justify-content: space-between; padding-left: 2.3rem; } .head span { color: var(--soft); }
+.head { display: flex; justify-content: space-between; gap: .6rem; padding-left: 2.3rem; }
+.head b, .name, .verdict { overflow-wrap: anywhere; min-width: 0; } .head span { color: var(--soft); }
 .head span, .axes { font-size: .85rem; } .axes { color: var(--soft); margin: .2rem 0 .6rem; }
 .wide { overflow-x: auto; margin: .5rem 0; } .caption { margin-top: 1.6rem; font-weight: 600; font-size: .95rem; }
 table { border-collapse: separate; border-spacing: 0; font-variant-numeric: tabular-nums; font-size: .95rem; }
@@ -64,7 +65,8 @@ th[aria-sort=descending] button::after { content: "\\2193"; color: var(--own); }
 .matrix td small { display: block; color: var(--soft); white-space: normal; max-width: 5rem; margin: 0 auto; }
 .matrix td.better { background: var(--better); } .matrix td.worse { background: var(--worse); }
 .matrix td.equal { background: var(--equal); } .matrix td.self { background: none; color: var(--soft); }
-.matrix th:first-child { border: 0; vertical-align: middle; }
+.matrix th:first-child { border: 0; vertical-align: middle; white-space: normal; overflow-wrap: anywhere; }
+.matrix th { max-width: 9rem; overflow-wrap: anywhere; }
 .better small, .worse small, .equal small { color: var(--ink); }
 dl { display: grid; grid-template-columns: 11rem 1fr; gap: .5rem 1.2rem; font-size: .92rem; }
 dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; max-width: 46rem; }

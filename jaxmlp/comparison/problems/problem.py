@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 
 import jaxmlp
 from jaxmlp import losses
@@ -172,11 +171,6 @@ class Problem:
             )
         return jaxmlp.Network(*network)
 
-    def factory(self, optimizer: str) -> Any:
-        """Return the optimizer's factory, with a projection if the problem limits the weights."""
-        rule = jaxmlp.optimizers.get(optimizer)
-        return rule if self.max_norm is None else _Projected(rule, self.max_norm)
-
 
 def _features(problem, data):
     """The numbers of inputs and outputs that the data ask for."""
@@ -202,12 +196,3 @@ def _named(value):
         return ", ".join(map(_named, value))
     module, name = (getattr(value, part, None) for part in ("__module__", "__qualname__"))
     return f"{module}.{name}" if module and name else type(value).__qualname__
-
-
-@dataclasses.dataclass(frozen=True)
-class _Projected:
-    rule: Any
-    limit: float
-
-    def __call__(self, learning_rate):
-        return optax.chain(self.rule(learning_rate), jaxmlp.optimizers.max_norm(self.limit))
