@@ -5,13 +5,9 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import jax
-import numpy as np
-
-import jaxmlp
 from jaxmlp._checks import check_choice, shown, takes
 from jaxmlp.comparison import references, spaces
-from jaxmlp.comparison.recipes import Recipe, ScheduleFreeParams
+from jaxmlp.comparison.recipes import Recipe
 from jaxmlp.comparison.references import Origin
 from jaxmlp.comparison.spaces import Dimension, log_uniform, one_minus_log_uniform
 from jaxmlp.comparison.wording import display
@@ -22,9 +18,8 @@ __docformat__ = "google"
 __all__ = [
     "OF_TRAINING",
     "Candidate",
-    "check",
-    "checked",
     "default_space",
+    "is_ours",
     "load",
     "rate_range",
     "resolve",
@@ -208,7 +203,7 @@ def scheduled(found: Mapping[str, Candidate], schedules: Sequence[str]) -> dict[
         schedules: names in jaxmlp.schedules.SCHEDULES, all different.
 
     Example:
-        >>> adam = {"adam": Candidate("adam", jaxmlp.optimizers.adam)}
+        >>> adam = {"adam": load("adam")}
         >>> [candidate.schedule for candidate in scheduled(adam, ["constant", "linear"]).values()]
         ['constant', 'linear']
     """
@@ -272,97 +267,18 @@ def default_space(candidate: Candidate) -> dict[str, Dimension]:
         (['learning_rate', 'b1', 'b2'], ['learning_rate'])
     """
     space = {"learning_rate": rate_range(candidate)} if takes(candidate.factory, "learning_rate") else {}
-    if _is_ours(candidate):
+    if is_ours(candidate):
         space |= {name: dimension for name, dimension in _OURS.items() if _has(candidate.factory, name)}
     return space
 
 
-def check(candidate: Candidate, space: Mapping[str, Dimension]) -> Candidate:
-    """Try one step of the candidate on a small network, at the middle of its space.
-
-    Args:
-        candidate: to check.
-        space: what will be searched.
-
-    Returns:
-        The candidate; with its evaluation point where that is known.
-
-    Raises:
-        ValueError: it cannot be built or take the step, or the step is not finite; says what to do.
+def is_ours(candidate: Candidate) -> bool:
+    """Return whether a candidate is one of our own rules or dialects, which need no check.
 
     Example:
-        >>> lion = load("optax.lion")
-        >>> check(lion, lion.full_space()).eval_params is None
-        True
+        >>> is_ours(load("adam")), is_ours(load("optax.adam"))
+        (True, False)
     """
-    known = candidate.reference in (None, candidate.name)
-    what = candidate.name if known else f"{candidate.name} ({candidate.reference})"
-    point = {name: dimension.at(0.5) for name, dimension in space.items()}
-    at = ", ".join(f"{name} {value:g}" for name, value in point.items())
-    try:
-        found, numbers = _one_step(candidate, point)
-    except Exception as error:  # whatever a stranger's code raises
-        varies = candidate.schedule not in (None, "constant")
-        if varies and not candidate.rebuilds:
-            return check(dataclasses.replace(candidate, rebuilds=True), space)
-        text = str(error).partition("\n")[0]
-        raise ValueError(
-            f"{what} cannot take a step at {at}: {type(error).__name__}: {text}. It must be a function of numbers that "
-            "returns an optax transformation; name the numbers to search by --space, and give all others a default"
-        ) from error
-    if not all(bool(np.all(np.isfinite(leaf))) for leaf in numbers):
-        raise ValueError(
-            f"{what} makes a step that is not finite at the middle of its space ({at}); narrow the space, as in "
-            f'--space "{candidate.name}.learning_rate=log_uniform(1e-5, 0.1)"'
-        )
-    return found
-
-
-def _one_step(candidate, point):
-    """The candidate with its evaluation point, and the numbers after a step at a point of its space."""
-    net = jaxmlp.mlp((3, 4, 2))
-    params = net.init(jax.random.key(0))
-    x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
-    examples = (x, (x[:, 0] > 0).astype(np.int32))
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        optimizer = candidate.recipe(point, steps=10)(**candidate.of_rule(point))
-        if not (hasattr(optimizer, "init") and hasattr(optimizer, "update")):
-            raise TypeError(f"it returned {shown(optimizer)}, not an optax transformation (init, update)")
-        eval_params = candidate.eval_params
-        if eval_params is None and ScheduleFreeParams.serves(jax.eval_shape(optimizer.init, params)):
-            eval_params = ScheduleFreeParams()
-        result = jaxmlp.fit(
-            jaxmlp.objective(net.apply),
-            params,
-            optimizer,
-            examples,
-            key=jax.random.key(0),
-            epochs=1,
-            batch_size=8,
-            validation=examples,
-            eval_params=eval_params,
-        )
-    numbers = [*jax.tree.leaves(result.params), result.history.validation_loss]
-    return dataclasses.replace(candidate, eval_params=eval_params), numbers
-
-
-def checked(found: Mapping[str, Candidate]) -> dict[str, Candidate]:
-    """Return the candidates, those that are not our own rules checked by one step.
-
-    Args:
-        found: name -> candidate.
-
-    Raises:
-        ValueError: as check.
-
-    Example:
-        >>> list(checked(resolve(["sgd", "optax.lion"])))
-        ['sgd', 'lion']
-    """
-    return {name: one if _is_ours(one) else check(one, one.full_space()) for name, one in found.items()}
-
-
-def _is_ours(candidate):
     module = getattr(candidate.factory, "__module__", None) or ""
     return module.startswith(("jaxmlp.optimizers", "jaxmlp.dialects"))
 

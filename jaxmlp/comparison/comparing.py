@@ -30,6 +30,7 @@ from jaxmlp.comparison import (
     summary,
     tables,
     tidy,
+    trials,
 )
 from jaxmlp.comparison import problems as known
 from jaxmlp.comparison.candidates import Candidate
@@ -210,7 +211,7 @@ def compare(
         "margin": margin,
     }
     assignments = [(name, argument, d) for name, of in (space or {}).items() for argument, d in of.items()]
-    competitors = competing.checked(competing.resolve(candidates, assignments, schedules))
+    competitors = trials.checked(competing.resolve(candidates, assignments, schedules))
     planned = {p.name: plans.make_plan(p, competitors, **settings) for p in _named(problems)}
     if output is not None and not (overwrite or resume):
         records.check_free(Path(output))

@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Column, Table
 
 from jaxmlp import dialects, schedules
-from jaxmlp.comparison import candidates, console, plans, problems, spaces
+from jaxmlp.comparison import candidates, console, plans, problems, spaces, trials
 from jaxmlp.comparison.candidates import Candidate
 from jaxmlp.comparison.plans import Plan
 from jaxmlp.comparison.problems import Problem
@@ -33,7 +33,7 @@ def candidates_of(options: argparse.Namespace) -> dict[str, Candidate]:
         options: as the parser returns them.
 
     Raises:
-        ValueError: as candidates.resolve and candidates.check.
+        ValueError: as candidates.resolve and trials.check.
 
     Example:
         >>> list(candidates_of(parser().parse(["--optimizers", "sgd", "optax.lion"])))
@@ -41,7 +41,7 @@ def candidates_of(options: argparse.Namespace) -> dict[str, Candidate]:
     """
     assignments = [spaces.parse_assignment(text) for text in options.space]
     try:
-        return candidates.checked(candidates.resolve(options.optimizers, assignments, options.schedule))
+        return trials.checked(candidates.resolve(options.optimizers, assignments, options.schedule))
     except TypeError as error:  # what a file holds is the user's to mend
         raise ValueError(str(error)) from error
 

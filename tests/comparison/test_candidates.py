@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import jaxmlp
-from jaxmlp.comparison import candidates, recipes
+from jaxmlp.comparison import recipes, trials
 from jaxmlp.comparison.candidates import Candidate, load, resolve
 from jaxmlp.comparison.spaces import choice, log_uniform, one_minus_log_uniform, parse_assignment, uniform
 
@@ -110,7 +110,7 @@ def test_what_cannot_be_loaded_is_refused_with_the_way_out(rules, tmp_path, monk
 )
 def test_a_rule_is_tried_for_one_step_before_anything_is_trained(rules, name, message):
     with pytest.raises(ValueError) as error:
-        candidates.checked(resolve([f"{rules}:{name}"]))
+        trials.checked(resolve([f"{rules}:{name}"]))
     assert message in str(error.value) and "--space" in str(error.value)
 
 
@@ -164,7 +164,7 @@ def test_schedules_multiply_the_candidates_and_end_where_they_should():
 
 
 def test_a_rule_that_takes_numbers_alone_gets_its_schedule_all_the_same(rules):
-    [found] = candidates.checked(resolve([f"{rules}:only_numbers"], schedules=["linear"])).values()
+    [found] = trials.checked(resolve([f"{rules}:only_numbers"], schedules=["linear"])).values()
     assert found.rebuilds
     rule = found.recipe(["learning_rate"], 4)(learning_rate=1.0)
     update, state = rule.update(jnp.ones(1), rule.init(jnp.ones(1)))
@@ -173,7 +173,7 @@ def test_a_rule_that_takes_numbers_alone_gets_its_schedule_all_the_same(rules):
 
 
 def test_schedule_free_rules_are_evaluated_at_their_average():
-    [found] = candidates.checked(resolve(["optax.contrib.schedule_free_adamw"])).values()
+    [found] = trials.checked(resolve(["optax.contrib.schedule_free_adamw"])).values()
     assert found.eval_params == recipes.ScheduleFreeParams()
     rule, params = optax.contrib.schedule_free_sgd(0.5), {"w": jnp.ones(2)}
     state = rule.init(params)
@@ -184,7 +184,7 @@ def test_schedule_free_rules_are_evaluated_at_their_average():
     with jax.numpy_dtype_promotion("standard"):
         expected = optax.contrib.schedule_free_eval_params(state, params)
     np.testing.assert_array_equal(found.eval_params(chained, params)["w"], expected["w"])
-    assert candidates.checked(resolve(["optax.lion"]))["lion"].eval_params is None
+    assert trials.checked(resolve(["optax.lion"]))["lion"].eval_params is None
 
 
 def test_weight_decay_is_decoupled_where_the_rule_has_none():

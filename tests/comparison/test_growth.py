@@ -17,7 +17,6 @@ from rich.console import Console
 
 import jaxmlp
 from jaxmlp.comparison import (
-    candidates,
     command,
     comparing,
     drawing,
@@ -29,6 +28,7 @@ from jaxmlp.comparison import (
     report,
     summary,
     tidy,
+    trials,
 )
 from jaxmlp.comparison.candidates import Candidate, resolve
 from jaxmlp.comparison.page import write_page
@@ -173,7 +173,7 @@ def searched(tmp_path_factory, rough, small):
 
 
 def protocol_execute(plan, store):
-    checked = dataclasses.replace(plan, candidates=candidates.checked(plan.candidates))
+    checked = dataclasses.replace(plan, candidates=trials.checked(plan.candidates))
     return protocol.execute(checked, problems.load(plan.problem), store, lambda what, done, total: None)
 
 
@@ -291,7 +291,7 @@ def test_an_averaging_rule_is_measured_at_its_average(small):
     problem = dataclasses.replace(problems.get("digits"), epochs=2)
     data = problems.load(problem)
     study = Study(problem, data)
-    [free] = candidates.checked(resolve(["optax.contrib.schedule_free_sgd"])).values()
+    [free] = trials.checked(resolve(["optax.contrib.schedule_free_sgd"])).values()
     [job] = study.jobs(RACE, free, 0, [({"learning_rate": 0.1}, 3)])
     found = job.compute()
     net, rule = problem.build(data), optax.contrib.schedule_free_sgd(0.1)
