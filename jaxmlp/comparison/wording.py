@@ -87,7 +87,10 @@ class ScoreText(NamedTuple):
 
     def value(self, value: float) -> str:
         """Write a value without its unit."""
-        return self._write(value, "", self.digits) if np.isfinite(value) else "not finite"
+        if not np.isfinite(value):
+            return "not finite"
+        text = self._write(value, "", self.digits)
+        return "\u2212" + text[1:] if text.startswith("-") else text
 
     def difference(self, value: float, digits: int | None = None) -> str:
         """Write a difference with its sign, without its unit."""
