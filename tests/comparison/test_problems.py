@@ -12,7 +12,9 @@ import jaxmlp
 from jaxmlp.comparison import plans, problems, protocol
 from jaxmlp.comparison.problems import Problem, ProblemData
 from jaxmlp.comparison.scores import Score
+from jaxmlp.comparison.spaces import log_uniform, one_minus_log_uniform
 from jaxmlp.comparison.store import RunStore
+from jaxmlp.comparison.tuning import Outcome, Sampled
 
 pytestmark = pytest.mark.usefixtures("unoptimised")
 
@@ -233,3 +235,32 @@ def test_what_is_built_in_fits_its_data(name):
     assert isinstance(data, ProblemData) and problem.source
     sizes = problem.sizes(data)
     assert sizes is None or len(sizes) >= 2
+
+
+def test_the_search_of_two_hyperparameters_comes_near_the_best_rate_and_momentum():
+    """The runs are simulated here, by NumPy: what is tested is the search, on a problem whose answer is known."""
+    quadratic, problem = problems.exact.QUADRATIC, problems.get("noisy_quadratic")
+    h, start = np.array(quadratic.eigenvalues), quadratic.rotation.T @ np.ones(20)
+    deviation = quadratic.noise / np.sqrt(problem.batch_size)
+
+    def known(point, steps=1000):
+        settings = {"steps": steps, "batch_size": problem.batch_size}
+        return quadratic.expected_loss(point["learning_rate"], point["momentum"], **settings)
+
+    def outcome(trial, random):
+        c, v = start.copy(), np.zeros(20)
+        for noise in deviation * random.normal(size=(1000 if trial.full else 250, 20)):
+            v = trial.point["momentum"] * v + h * (c - noise)
+            c = c - trial.point["learning_rate"] * v
+        loss = 0.5 * float(h @ c**2)
+        return Outcome(-loss, loss)
+
+    space = {"learning_rate": log_uniform(1e-4, 1.0), "momentum": one_minus_log_uniform(0.01, 1.0)}
+    search, scores = Sampled(space, 32, [0, 1, 2], seed=1), {}
+    while trials := search.ask(scores):
+        random = np.random.default_rng(len(scores))
+        scores |= {search.key(trial): outcome(trial, random) for trial in trials}
+    rates, rests = np.logspace(-4, 0, 13), np.logspace(-2, 0, 5)
+    best = min(known({"learning_rate": rate, "momentum": 1 - rest}) for rate in rates for rest in rests)
+    # Three times the best rate would lose more than this factor, so that the choice is closer than a half-decade.
+    assert known(search.choice(scores).point) < 2 * best < known({"learning_rate": 0.2, "momentum": 0.0})
