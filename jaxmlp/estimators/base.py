@@ -17,8 +17,16 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from jaxmlp.estimators import forward, start
-from jaxmlp.estimators.examples import bucket, on_device
-from jaxmlp.estimators.parameters import activation_of, check, dtype_of, hidden_sizes, numbers_of, plan_of
+from jaxmlp.estimators.examples import on_device, padded_batch, padded_features, padded_rows
+from jaxmlp.estimators.parameters import (
+    activation_of,
+    check,
+    dtype_of,
+    elementwise,
+    hidden_sizes,
+    numbers_of,
+    plan_of,
+)
 from jaxmlp.estimators.programs import Scored
 from jaxmlp.estimators.solvers import Memory, Outcome, Rows, computing, descend, train
 from jaxmlp.training.settings import applied, thread_settings
@@ -57,11 +65,17 @@ class Perceptron(BaseEstimator, abc.ABC):
         states = [random_state]
         if first and self.n_restarts > 1:
             states = [np.random.RandomState(seed) for seed in random_state.randint(2**31 - 1, size=self.n_restarts)]
+        sizes = (x.shape[1], *hidden_sizes(self), y.shape[1])
         if first:
-            sizes = (x.shape[1], *hidden_sizes(self), y.shape[1])
             starts = [start.parameters(sizes, self.activation, self.initializer, state, x.dtype) for state in states]
             self._forget(len(sizes))
         else:
+            had = (*(len(w) for w in self.coefs_), len(self.intercepts_[-1]))
+            if had != sizes:
+                raise ValueError(
+                    f"partial_fit and warm_start=True continue with the layers of the first call, {had}; parameters "
+                    f"and data are now of {sizes}. To begin anew, call fit with warm_start=False"
+                )
             starts = [(self.coefs_, self.intercepts_)]
         outcomes = self._solved(x, y, sample_weight, starts, states, random_state, incremental)
         self._keep(outcomes[self._best_of(outcomes)], x, incremental)
@@ -80,38 +94,49 @@ class Perceptron(BaseEstimator, abc.ABC):
             warnings.warn(
                 f"batch_size is {self.batch_size}, more than the {n} examples; it is taken as {n}", stacklevel=4
             )
-        batch_rows = min(bucket(n), 200 if self.batch_size == "auto" else self.batch_size)
-        sizes = (*(len(w) for w in starts[0][0]), y.shape[1])
-        plan = plan_of(self, sizes, self._loss_name(), batch_rows)
+        features = padded_features(x.shape[1]) if elementwise(self) else x.shape[1]
+        kept = padded_rows(x.shape[0], features if stochastic else None)
+        sizes = (features, *hidden_sizes(self), y.shape[1])
+        plan = plan_of(self, sizes, self._loss_name(), padded_batch(self.batch_size, n))
         numbers = numbers_of(self, dtype, n, batch)
         verbose = bool(self.verbose)
-        settings = thread_settings()
         with computing(dtype, self.device):
-            examples = on_device(x, y, sample_weight, dtype)
-            scored = None if held_out is None else _scored(held_out, y, sample_weight, dtype)
+            examples = on_device(x, y, sample_weight, dtype, kept, features)
+            scored = None if held_out is None else _scored(held_out, y, sample_weight, dtype, kept)
 
         def run(index):
-            with applied(settings), computing(dtype, self.device):
+            coefs, intercepts = starts[index]
+            begin = [np.pad(coefs[0], ((0, features - len(coefs[0])), (0, 0))), *coefs[1:]], intercepts
+            with computing(dtype, self.device):
                 if not stochastic:
                     limits = {"iterations": self.max_iter, "calls": self.max_fun}
-                    return descend(plan, numbers, starts[index], examples, verbose=verbose, **limits)
-                return train(
-                    plan,
-                    numbers,
-                    starts[index],
-                    self._memory(incremental),
-                    examples,
-                    Rows(rows, batch, bool(self.shuffle), scored),
-                    states[index],
-                    epochs=1 if incremental else self.max_iter,
-                    rewind=not isinstance(self.random_state, int | np.integer),
-                    verbose=verbose,
-                )
+                    outcome = descend(plan, numbers, begin, examples, verbose=verbose, **limits)
+                else:
+                    outcome = train(
+                        plan,
+                        numbers,
+                        begin,
+                        self._memory(incremental),
+                        examples,
+                        Rows(rows, kept, bool(self.shuffle), scored),
+                        states[index],
+                        epochs=1 if incremental else self.max_iter,
+                        rewind=not isinstance(self.random_state, int | np.integer),
+                        verbose=verbose,
+                    )
+            # The weights of padded features have been 0 all the time: so are their inputs, gradients and penalties.
+            return outcome._replace(coefs=[outcome.coefs[0][: x.shape[1]], *outcome.coefs[1:]])
 
         if len(starts) == 1:
             return [run(0)]
+        settings = thread_settings()
+
+        def run_in_thread(index):
+            with applied(settings):
+                return run(index)
+
         with ThreadPoolExecutor(os.cpu_count() if jax.default_backend() == "cpu" else 1) as pool:
-            return list(pool.map(run, range(len(starts))))
+            return list(pool.map(run_in_thread, range(len(starts))))
 
     def _split(self, rows, y, random_state):
         """Return the rows to train on and those held out: the ones that scikit-learn holds out."""
@@ -131,8 +156,8 @@ class Perceptron(BaseEstimator, abc.ABC):
         if len(outcomes) == 1:
             return 0
         if self.solver != "lbfgs" and self.early_stopping:
-            return int(np.nanargmax([one.memory.best for one in outcomes]))
-        return int(np.nanargmin([one.loss_curve[-1] for one in outcomes]))
+            return int(np.argmax(np.nan_to_num([one.memory.best for one in outcomes], nan=-np.inf)))
+        return int(np.argmin(np.nan_to_num([one.loss_curve[-1] for one in outcomes], nan=np.inf)))
 
     def _forget(self, layers):
         """Set the attributes of an estimator that has not been trained."""
@@ -224,8 +249,8 @@ def _checked_weights(sample_weight, x):
     return weights
 
 
-def _scored(rows, y, sample_weight, dtype):
-    padded = np.zeros(bucket(len(rows)), np.int32)
+def _scored(rows, y, sample_weight, dtype, kept):
+    padded = np.zeros(kept, np.int32)
     padded[: len(rows)] = rows
     targets = np.asarray(y[rows], np.float64)
     weights = np.ones(len(rows)) if sample_weight is None else sample_weight[rows]

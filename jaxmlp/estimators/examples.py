@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import scipy.sparse
 
-__all__ = ["Csr", "Examples", "bucket", "dense_rows", "on_device"]
+__all__ = ["Csr", "Examples", "bucket", "dense_rows", "on_device", "padded_batch", "padded_features", "padded_rows"]
 
 
 def bucket(n: int) -> int:
@@ -15,6 +15,29 @@ def bucket(n: int) -> int:
     power = 1 << max(5, (n - 1).bit_length())
     step = power if power <= 4096 else power // 8
     return -(-n // step) * step
+
+
+def padded_rows(n: int, features: int | None) -> int:
+    """Return how many rows to keep on the device.
+
+    Args:
+        n: number of examples.
+        features: per row, where batches are taken from the rows: up to 1,024 rows are then no matter. None where all
+            rows are computed with.
+    """
+    return max(bucket(n), 256 if features is None else 1024 if features <= 1024 else 0)
+
+
+def padded_features(features: int) -> int:
+    """Return the padded number of features: 16, 32 or 64, and from there on the number itself."""
+    return next((size for size in (16, 32, 64) if features <= size), features)
+
+
+def padded_batch(batch_size: int | str, n: int) -> int:
+    """Return the padded size of a batch."""
+    if batch_size == "auto":
+        return next((size for size in (32, 100) if n <= size), 200)
+    return min(bucket(n), int(batch_size))
 
 
 class Csr(NamedTuple):
@@ -43,10 +66,20 @@ class Examples(NamedTuple):
     """(rows,), the sample weights."""
 
 
-def on_device(x, y, weights, dtype) -> Examples:
-    """Pad examples and put them on the default device in the given dtype."""
+def on_device(x, y, weights, dtype, rows=None, features=None) -> Examples:
+    """Pad examples and put them on the default device in the given dtype.
+
+    Args:
+        x: (n, features), an array or a sparse matrix.
+        y: (n, outputs).
+        weights: (n,), or None for ones.
+        dtype: of all three.
+        rows: the padded n; None for bucket(n).
+        features: the padded number of features; None for as many as there are.
+    """
     n = x.shape[0]
-    rows = bucket(n)
+    rows = bucket(n) if rows is None else rows
+    features = x.shape[1] if features is None else features
     if scipy.sparse.issparse(x):
         x = x.tocsr()
         widest = bucket(max(1, int(np.diff(x.indptr).max(initial=1))))
@@ -54,11 +87,11 @@ def on_device(x, y, weights, dtype) -> Examples:
             values=_padded(x.data, bucket(max(1, x.nnz)), dtype),
             columns=_padded(x.indices, bucket(max(1, x.nnz)), np.int32),
             starts=np.concatenate([x.indptr, np.full(rows - n, x.indptr[-1])]).astype(np.int32),
-            at_most=np.arange(min(widest, x.shape[1]), dtype=np.int32),
-            features=np.zeros(x.shape[1], dtype),
+            at_most=np.arange(min(widest, features), dtype=np.int32),
+            features=np.zeros(features, dtype),
         )
     else:
-        padded_x = _padded(x, rows, dtype)
+        padded_x = _padded(x, rows, dtype, features)
     weights = np.ones(n, dtype) if weights is None else weights
     return jax.device_put(Examples(padded_x, _padded(y, rows, dtype), _padded(weights, rows, dtype)))
 
@@ -77,14 +110,18 @@ def dense_rows(x, rows):
     return jnp.zeros((rows.shape[0], width), x.values.dtype).at[across, columns].add(x.values[place], mode="drop")
 
 
-def _padded(array, rows, dtype):
-    shape = (rows, *array.shape[1:])
+def _padded(array, rows, dtype, columns=None):
+    shape = (rows, *array.shape[1:]) if columns is None else (rows, columns)
     # Where XLA wants an array to begin: the CPU then uses this memory instead of a copy of it.
     size = int(np.prod(shape)) * np.dtype(dtype).itemsize
     memory = np.empty(size + _ALIGNMENT, np.uint8)
     first = -memory.ctypes.data % _ALIGNMENT
     out = memory[first : first + size].view(dtype).reshape(shape)
-    out[: len(array)] = array
+    if shape[1:] == array.shape[1:]:
+        out[: len(array)] = array
+    else:
+        out[: len(array), : array.shape[1]] = array
+        out[: len(array), array.shape[1] :] = 0
     out[len(array) :] = 0
     return out
 

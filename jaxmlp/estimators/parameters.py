@@ -15,7 +15,7 @@ from jaxmlp.dialects import sklearn as dialect
 from jaxmlp.estimators.programs import Plan
 from jaxmlp.training.partition import Program, combine, partition
 
-__all__ = ["activation_of", "check", "dtype_of", "hidden_sizes", "numbers_of", "plan_of"]
+__all__ = ["activation_of", "check", "dtype_of", "elementwise", "hidden_sizes", "numbers_of", "plan_of"]
 
 _INF = math.inf
 _RANGES = {  # low, high, whether the ends are allowed
@@ -102,6 +102,12 @@ def dtype_of(estimator: Any) -> np.dtype:
     if dtype not in (np.float32, np.float64):
         raise ValueError(f'dtype must be "float32", "float64" or None, got {estimator.dtype!r}')
     return dtype
+
+
+def elementwise(estimator: Any) -> bool:
+    """Return whether features of zeros may be added: nothing but the rules that are known here sees them."""
+    known = ("lbfgs", "sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "amsgrad")
+    return estimator.augment is None and isinstance(estimator.solver, str) and estimator.solver in known
 
 
 def plan_of(estimator: Any, layer_sizes: tuple[int, ...], loss: str, batch_rows: int) -> Plan:

@@ -123,7 +123,7 @@ def run_epochs(plan, numbers, progress, examples, scored, orders, limit):
         progress: where to begin.
         examples: the rows.
         scored: the validation rows, or None.
-        orders: (epochs, n + a batch, padded), int32: the rows in their order, for each epoch.
+        orders: (epochs, all rows + a batch, padded), int32: the training rows in their order, for each epoch.
         limit: number of epochs.
 
     Returns:
@@ -197,7 +197,7 @@ def _epoch(plan, numbers, progress, examples, order):
 
 def _validate(plan, params, examples, scored):
     """Return score and loss, without penalties, of the validation rows, block by block."""
-    size = min(1024, scored.rows.shape[0])
+    size = min(256, scored.rows.shape[0])
     within = jnp.arange(size, dtype=jnp.int32)
 
     def block(index, sums):

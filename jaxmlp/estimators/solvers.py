@@ -10,7 +10,7 @@ import numpy as np
 
 import jaxmlp
 from jaxmlp.estimators import lbfgs
-from jaxmlp.estimators.examples import Examples, bucket
+from jaxmlp.estimators.examples import Examples
 from jaxmlp.estimators.programs import Plan, Progress, Scored, initial, run_epochs
 
 __all__ = ["Memory", "Outcome", "Rows", "computing", "descend", "layers", "train"]
@@ -20,7 +20,8 @@ class Rows(NamedTuple):
     """Which examples train and which validate."""
 
     train: Any
-    batch: int
+    kept: int
+    """The padded number of all rows."""
     shuffle: bool
     scored: Scored | None
 
@@ -54,12 +55,23 @@ def computing(dtype: np.dtype, device: Any):
     """Compute in this dtype on this device, a name such as "gpu" or "cpu:1", a jax.Device, or None."""
     with contextlib.ExitStack() as stack:
         stack.enter_context(jax.enable_x64(bool(dtype == np.float64)))
-        if isinstance(device, str):
-            platform, _, index = device.partition(":")
-            device = jax.local_devices(backend=platform)[int(index or 0)]
         if device is not None:
-            stack.enter_context(jax.default_device(device))
+            stack.enter_context(jax.default_device(_device_of(device)))
         yield
+
+
+def _device_of(device):
+    """Return the device of this name."""
+    if isinstance(device, jax.Device):
+        return device
+    if not isinstance(device, str):
+        raise TypeError(f'device must be a name such as "gpu" or "cpu:0", a jax.Device, or None; got {device!r}')
+    platform, _, index = device.partition(":")
+    try:
+        return jax.local_devices(backend=platform)[int(index or 0)]
+    except (RuntimeError, ValueError, IndexError):
+        known = ", ".join(f'"{one.platform}:{place}"' for place, one in enumerate(jax.local_devices()))
+        raise ValueError(f"there is no device {device!r} here; there are {known}") from None
 
 
 def layers(coefs: list[Any], intercepts: list[Any], dtype: Any) -> tuple[jaxmlp.Layer, ...]:
@@ -209,7 +221,7 @@ class _Order:
         self._rows, self._random_state = rows, random_state
         self._rewind = rewind and rows.shuffle
         self._place = np.arange(len(rows.train))
-        width = bucket(len(rows.train)) + batch_rows
+        width = rows.kept + batch_rows
         self.chunk = max(1, min(64, 2**17 // width))
         self._buffer = np.zeros((self.chunk, width), np.int32)
 

@@ -4,6 +4,7 @@ import pickle
 
 import jax
 import numpy as np
+import optax
 import pytest
 import scipy.sparse
 from sklearn.datasets import load_digits, load_iris
@@ -11,7 +12,7 @@ from sklearn.preprocessing import scale
 
 import jaxmlp
 from jaxmlp.estimators import MLPClassifier, MLPRegressor
-from jaxmlp.estimators.examples import Csr, bucket, dense_rows, on_device
+from jaxmlp.estimators.examples import Csr, bucket, dense_rows, on_device, padded_batch, padded_rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -30,13 +31,33 @@ def test_a_second_fit_compiles_nothing_whatever_the_numbers(compile_log):
 
 
 def test_a_thousand_numbers_of_examples_are_a_handful_of_programs(compile_log):
-    assert sorted({bucket(n) for n in range(1, 1001)}) == [32, 64, 128, 256, 512, 1024]
-    assert len({bucket(n) for n in range(50_000, 51_000)}) == 1
-    assert all(n <= bucket(n) <= max(32, 2 * n) and bucket(bucket(n)) == bucket(n) for n in range(1, 20_000))
+    shapes = [(padded_rows(n, 20), padded_batch("auto", n)) for n in range(1, 1001)]
+    assert sorted(set(shapes)) == [(1024, 32), (1024, 100), (1024, 200)]
+    assert len({padded_rows(n, 784) for n in range(50_000, 51_000)}) == 1
+    for n in range(1, 20_000):
+        assert n <= padded_rows(n, 20) <= max(1024, 2 * n) and min(n, 200) <= padded_batch("auto", n) <= max(32, 4 * n)
+        assert n <= padded_rows(n, None) <= max(256, 2 * n) and bucket(bucket(n)) == bucket(n)
     order = np.random.RandomState(0).permutation(150)
     for n in range(90, 151, 5):
         MLPClassifier(**SMALL, solver="sgd").fit(X[order[:n]], Y[order[:n]])
     assert compile_log.count("jit(run_epochs)") == 2
+
+
+def test_numbers_of_features_share_a_program(compile_log):
+    x = np.c_[X, X**2, X**3, X**4]
+    settings = {**SMALL, "hidden_layer_sizes": (6,), "dtype": "float64"}
+    for features in (1, 4, 16):
+        MLPClassifier(**settings).fit(x[:, :features], Y)
+    assert compile_log.count("jit(run_epochs)") == 1
+    # A rule of the user's may look at the whole matrix of weights, and a function of the user's at the whole batch.
+    rule = MLPClassifier(**settings, solver=optax.sgd(0.1)).fit(X, Y)
+    augmented = MLPClassifier(**settings, augment=_four_columns).fit(X, Y)
+    assert rule.coefs_[0].shape == augmented.coefs_[0].shape == (4, 6)
+
+
+def _four_columns(key, x):
+    assert x.shape[1] == 4
+    return x
 
 
 def test_predicting_compiles_nothing(compile_log):
@@ -191,6 +212,7 @@ def test_a_pickle_holds_no_arrays_of_a_device():
         ({"n_iter_no_change": 0}, "n_iter_no_change"),
         ({"early_stopping": True, "validation_fraction": 0.001}, "validation_fraction"),
         ({"n_restarts": 0}, "n_restarts"),
+        ({"device": "tpu:3"}, "no device 'tpu:3' here; there are \"cpu:0\""),
     ],
 )
 def test_a_parameter_that_is_not_allowed_is_named(parameters, message):
@@ -198,7 +220,9 @@ def test_a_parameter_that_is_not_allowed_is_named(parameters, message):
         MLPClassifier(**parameters).fit(X, Y)
 
 
-@pytest.mark.parametrize("parameters", [{"shuffle": 1}, {"max_iter": 1.5}, {"alpha": "1"}, {"augment": 3}])
+@pytest.mark.parametrize(
+    "parameters", [{"shuffle": 1}, {"max_iter": 1.5}, {"alpha": "1"}, {"augment": 3}, {"device": 0}]
+)
 def test_a_parameter_of_the_wrong_type_is_named(parameters):
     with pytest.raises(TypeError, match=next(iter(parameters))):
         MLPClassifier(**parameters).fit(X, Y)
@@ -211,6 +235,8 @@ def test_calls_that_make_no_sense_are_refused():
         MLPClassifier(early_stopping=True).partial_fit(X, Y, classes=range(3))
     with pytest.raises(ValueError, match="y has"):
         MLPClassifier(**SMALL, warm_start=True).fit(X, Y).fit(X[:100], Y[:100])
+    with pytest.raises(ValueError, match=r"layers of the first call, \(4, 8, 3\).* are now of \(4, 9, 3\)"):
+        MLPClassifier(**SMALL, warm_start=True).fit(X, Y).set_params(hidden_layer_sizes=(9,)).fit(X, Y)
     with pytest.raises(ValueError, match="not finite"):
         MLPRegressor(**SMALL, solver="sgd", learning_rate_init=1e10).fit(X, Y)
     with pytest.raises(ValueError, match="targets >= 0"):

@@ -20,8 +20,17 @@ from jaxmlp.comparison import store
 
 FOLDER = Path(listing.__file__).parent
 FILES = sorted(path for path in FOLDER.rglob("*.py"))
-PACKAGES = ("conformance", "landscapes", "linear_regression", "logic_gates", "mnist_deep", "titanic", "ulps")
-SINGLE = ("estimators", "mnist_adam", "mnist_best", "mnist_sgd", "mnist_small", "mnist_transfer", "optimizers")
+PACKAGES = (
+    "conformance",
+    "estimators",
+    "landscapes",
+    "linear_regression",
+    "logic_gates",
+    "mnist_deep",
+    "titanic",
+    "ulps",
+)
+SINGLE = ("mnist_adam", "mnist_best", "mnist_sgd", "mnist_small", "mnist_transfer", "optimizers")
 NAMES = sorted(PACKAGES + SINGLE)
 ON_MNIST = [name for name in NAMES if name.startswith("mnist")]
 

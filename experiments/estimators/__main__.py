@@ -1,0 +1,4 @@
+from experiments.common.command import start
+from experiments.estimators.experiment import main
+
+start(main)
