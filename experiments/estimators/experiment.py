@@ -29,6 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _experiment(options, console):
     parts, results, tables, pictures = set(options.parts), {}, [], {}
+    notes = ["Equal random_state gives both the same weights, batches and folds."]
     mnist = None
     if parts & {"filters", "mnist"}:  # a data set that is missing is reported before anything is trained
         mnist = jaxmlp.datasets.load("mnist", data_dir=options.data_dir, mirror=options.mirror)
@@ -37,6 +38,7 @@ def _experiment(options, console):
         if "quality" in parts:
             found = results["quality"] = quality.measure(options.problems, options.solvers, options.seeds, console)
             tables.append(quality.table(found))
+            notes.append("A row is better or worse where p < 0.05 / rows, paired by seed.")
         if "guide" in parts:
             results["guide"] = guide.answers()
             tables.append(guide.table(results["guide"]))
@@ -62,11 +64,10 @@ def _experiment(options, console):
         if timings.found:
             results["speed"] = timings.found
             tables.append(timings.table())
-    notes = [
-        "Equal random_state gives both the same weights, batches and folds, so that differences of scores are paired.",
-        "Seconds: median over the turns. scikit-learn ran with one BLAS thread and with as many as there are CPUs, in "
-        "turns with jaxmlp; the faster one counts. The first fit includes compiling, with an empty cache.",
-    ]
+            notes.append(
+                "Seconds: median over the turns, both libraries in turns. scikit-learn ran with one BLAS thread "
+                "and with as many as there are CPUs; the faster one counts. The first fit compiles, without a cache."
+            )
     return Outcome({"options": vars(options), **results}, notes=notes, pictures=pictures, tables=tables)
 
 

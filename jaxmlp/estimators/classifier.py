@@ -191,8 +191,11 @@ class MLPClassifier(ClassifierMixin, Perceptron):
 
         Args:
             model: fitted or not.
+
+        Raises:
+            TypeError: model is something else.
         """
-        return convert.from_sklearn(cls, model)
+        return convert.from_sklearn(cls, model, neural_network.MLPClassifier)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -3,6 +3,8 @@
 import copy
 from typing import Any
 
+from jaxmlp._checks import shown
+
 __all__ = ["from_sklearn", "to_sklearn"]
 
 _KNOWN_ACTIVATIONS = ("identity", "logistic", "tanh", "relu")
@@ -33,8 +35,14 @@ def to_sklearn(estimator: Any, cls: type[Any]) -> Any:
     return model
 
 
-def from_sklearn(cls: type[Any], model: Any) -> Any:
-    """Return an estimator of this class that predicts what scikit-learn's predicts."""
+def from_sklearn(cls: type[Any], model: Any, expected: type[Any]) -> Any:
+    """Return an estimator of this class that predicts what scikit-learn's predicts.
+
+    Raises:
+        TypeError: model is no instance of the expected class.
+    """
+    if not isinstance(model, expected):
+        raise TypeError(f"from_sklearn takes an instance of scikit-learn's {expected.__name__}, got {shown(model)}")
     estimator = cls(**copy.deepcopy(model.get_params()))
     _copy_fitted(model, estimator)
     if hasattr(estimator, "coefs_") and estimator.solver != "lbfgs":

@@ -128,8 +128,11 @@ class MLPRegressor(RegressorMixin, Perceptron):
 
         Args:
             model: fitted or not.
+
+        Raises:
+            TypeError: model is something else.
         """
-        return convert.from_sklearn(cls, model)
+        return convert.from_sklearn(cls, model, neural_network.MLPRegressor)
 
     def _loss_name(self):
         return self.loss

@@ -7,6 +7,7 @@ import numpy as np
 import optax
 import pytest
 import scipy.sparse
+from sklearn import neural_network
 from sklearn.datasets import load_digits, load_iris
 from sklearn.preprocessing import scale
 
@@ -229,6 +230,8 @@ def test_a_parameter_of_the_wrong_type_is_named(parameters):
 
 
 def test_calls_that_make_no_sense_are_refused():
+    with pytest.raises(TypeError, match="instance of scikit-learn's MLPClassifier, got MLPRegressor"):
+        MLPClassifier.from_sklearn(neural_network.MLPRegressor())
     with pytest.raises(ValueError, match="needs classes"):
         MLPClassifier().partial_fit(X, Y)
     with pytest.raises(ValueError, match="early_stopping"):
