@@ -52,7 +52,7 @@ def draw_curves(curves: dict[str, np.ndarray]) -> Figure:
             for strategy in STRATEGIES:
                 axis.plot(curves[f"{name} / {strategy} / {library}"], label=strategy)
             axis.set(title=f"{name}, {library}", xlabel="epoch", ylabel="training loss")
-    axes[0, 0].legend(fontsize=6)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(STRATEGIES))
     return figure
 
 

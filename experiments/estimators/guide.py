@@ -15,7 +15,7 @@ def answers() -> dict[str, dict[str, str]]:
     """Return, by example, what is published and what each library prints."""
     found: dict[str, dict[str, str]] = {}
     for library, module in LIBRARIES.items():
-        for example in _EXAMPLES:
+        for example in EXAMPLES:
             for name, published, value in example(module):
                 found.setdefault(name, {"published": published})[library] = _text(value)
     return found
@@ -65,7 +65,7 @@ def _regressor(module: Any):
     yield "MLPRegressor: score", "0.98", model.score(x_test, y_test)
 
 
-_EXAMPLES: tuple[Callable[[Any], Any], ...] = (_two_points, _two_labels, _classifier, _regressor)
+EXAMPLES: tuple[Callable[[Any], Any], ...] = (_two_points, _two_labels, _classifier, _regressor)
 
 
 def _text(value):

@@ -97,7 +97,7 @@ class Perceptron(BaseEstimator, abc.ABC):
         features = padded_features(x.shape[1]) if elementwise(self) else x.shape[1]
         kept = padded_rows(x.shape[0], features if stochastic else None)
         sizes = (features, *hidden_sizes(self), y.shape[1])
-        plan = plan_of(self, sizes, self._loss_name(), padded_batch(self.batch_size, n))
+        plan = plan_of(self, sizes, self._loss_name(), padded_batch(self.batch_size, n, sizes))
         numbers = numbers_of(self, dtype, n, batch)
         verbose = bool(self.verbose)
         with computing(dtype, self.device):
@@ -200,8 +200,8 @@ class Perceptron(BaseEstimator, abc.ABC):
                 self.best_loss_ = memory.best
         if not all(np.isfinite(a).all() for a in (*self.coefs_, *self.intercepts_)):
             raise ValueError(
-                "training gave weights that are not finite; scale the features (StandardScaler), or lower "
-                "learning_rate_init"
+                "training gave weights that are not finite; scale the features (StandardScaler), lower "
+                'learning_rate_init, or train with dtype="float64"'
             )
         if not (outcome.converged or incremental) and outcome.iterations == self.max_iter:
             warnings.warn(

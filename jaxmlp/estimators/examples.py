@@ -1,5 +1,7 @@
 """Examples on the device: padded to few sizes, so that few programs are compiled; sparse rows made dense per batch."""
 
+import itertools
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -33,11 +35,15 @@ def padded_features(features: int) -> int:
     return next((size for size in (16, 32, 64) if features <= size), features)
 
 
-def padded_batch(batch_size: int | str, n: int) -> int:
-    """Return the padded size of a batch."""
-    if batch_size == "auto":
-        return next((size for size in (32, 100) if n <= size), 200)
-    return min(bucket(n), int(batch_size))
+def padded_batch(batch_size: int | str, n: int, layer_sizes: Sequence[int]) -> int:
+    """Return the padded size of a batch.
+
+    "auto" is min(200, n) examples: 200 rows if the network is so small that they cost little more than a few.
+    """
+    if batch_size != "auto":
+        return min(bucket(n), int(batch_size))
+    small = sum(fan_in * fan_out for fan_in, fan_out in itertools.pairwise(layer_sizes)) <= 2**14
+    return 200 if small else next((size for size in (32, 100) if n <= size), 200)
 
 
 class Csr(NamedTuple):
@@ -83,9 +89,10 @@ def on_device(x, y, weights, dtype, rows=None, features=None) -> Examples:
     if scipy.sparse.issparse(x):
         x = x.tocsr()
         widest = bucket(max(1, int(np.diff(x.indptr).max(initial=1))))
+        entries = bucket(max(4096, x.nnz))
         padded_x = Csr(
-            values=_padded(x.data, bucket(max(1, x.nnz)), dtype),
-            columns=_padded(x.indices, bucket(max(1, x.nnz)), np.int32),
+            values=_padded(x.data, entries, dtype),
+            columns=_padded(x.indices, entries, np.int32),
             starts=np.concatenate([x.indptr, np.full(rows - n, x.indptr[-1])]).astype(np.int32),
             at_most=np.arange(min(widest, features), dtype=np.int32),
             features=np.zeros(features, dtype),

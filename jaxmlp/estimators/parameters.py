@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 import jaxmlp
-from jaxmlp._checks import check_choice, check_count, in_range
+from jaxmlp._checks import check_choice, check_count
 from jaxmlp.dialects import sklearn as dialect
 from jaxmlp.estimators.programs import Plan
 from jaxmlp.training.partition import Program, combine, partition
@@ -174,6 +174,6 @@ class _Given:
 def _check_range(name, value, low, high, with_low, with_high):
     if isinstance(value, bool) or not isinstance(value, numeric.Real | jax.Array):
         raise TypeError(f"{name} must be a real number; got {value!r}")
-    if (with_low and value == low) or (with_high and value == high):
-        return
-    in_range(name, value, low, high, open_low=True)
+    if not (low < value < high or (with_low and value == low) or (with_high and value == high)):
+        interval = f"{'[' if with_low else '('}{low:g}, {high:g}{']' if with_high else ')'}"
+        raise ValueError(f"{name} must be in {interval}; got {value!r}")

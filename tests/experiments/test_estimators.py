@@ -1,6 +1,7 @@
 """The comparison of the estimators with scikit-learn's."""
 
 import json
+import types
 import warnings
 
 import jax
@@ -8,7 +9,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-import jaxmlp
 from experiments.estimators import gallery, guide, quality, speed
 from experiments.estimators.experiment import main
 
@@ -65,7 +65,9 @@ def test_the_programs_that_are_compiled_are_counted(monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_published_answers_are_those_of_both_libraries():
+@pytest.mark.usefixtures("unoptimised")
+def test_the_published_answers_are_those_of_both_libraries(monkeypatch):
+    monkeypatch.setattr(guide, "EXAMPLES", guide.EXAMPLES[1:3])
     with warnings.catch_warnings(action="ignore"):
         for name, row in guide.answers().items():
             if not name.startswith("MLP"):  # whole numbers; the others are rounded as they are published
@@ -88,8 +90,8 @@ def test_pictures_are_drawn(monkeypatch):
         plt.close(figure)
 
 
-def test_the_filters_of_both_libraries_are_trained_alike(monkeypatch):
+def test_the_filters_of_both_libraries_are_trained_alike():
     random = np.random.RandomState(0)
     data = random.uniform(size=(60, 784)).astype(np.float32), np.arange(60) % 10
-    found = gallery.filters(jaxmlp.datasets.Dataset("toy", data, data, (28, 28), tuple("0123456789")))
+    found = gallery.filters(types.SimpleNamespace(train=data, test=data))
     np.testing.assert_allclose(found["jaxmlp"].weights, found["scikit-learn"].weights, atol=1e-4)
