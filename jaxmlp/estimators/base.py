@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 import scipy.sparse
+from sklearn import config_context
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
@@ -58,8 +59,9 @@ class Perceptron(BaseEstimator, abc.ABC):
                 "partial_fit does not support early_stopping, which holds out a part of one whole data set"
             )
         first = not hasattr(self, "coefs_") or not (self.warm_start or incremental)
-        x, y = self._validated(x, y, incremental, first)
-        sample_weight = None if sample_weight is None else _checked_weights(sample_weight, x)
+        with config_context(array_api_dispatch=False):  # arrays of all libraries become NumPy's
+            x, y = self._validated(x, y, incremental, first)
+            sample_weight = None if sample_weight is None else _checked_weights(sample_weight, x)
         self.n_outputs_ = y.shape[1]
         random_state = check_random_state(self.random_state)
         states = [random_state]
@@ -216,7 +218,8 @@ class Perceptron(BaseEstimator, abc.ABC):
     def _outputs(self, x: Any) -> np.ndarray:
         """Return the activations of the output layer, (n, outputs)."""
         check_is_fitted(self)
-        x = validate_data(self, x, accept_sparse=["csr", "csc"], reset=False)
+        with config_context(array_api_dispatch=False):
+            x = validate_data(self, x, accept_sparse=["csr", "csc"], reset=False)
         x = x if scipy.sparse.issparse(x) else np.asarray(x)
         z = forward.outputs(x, self.coefs_, self.intercepts_, activation_of(self))
         return forward.probabilities(self.out_activation_, z)

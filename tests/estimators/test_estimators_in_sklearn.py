@@ -16,7 +16,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, cross_validat
 from sklearn.multioutput import ClassifierChain
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
-from sklearn.utils import estimator_checks, get_tags
+from sklearn.utils import get_tags
+from sklearn.utils.estimator_checks import check_estimator
 
 from jaxmlp.estimators import MLPClassifier, MLPRegressor, SweepSearchCV
 
@@ -24,7 +25,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 X, Y = load_iris(return_X_y=True)
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 20, "random_state": 0, "learning_rate_init": 0.01}
-SGD = {"solver": "sgd", "learning_rate_init": 0.1, "max_iter": 30}
+# With its default learning rate, "sgd" learns too little in 30 epochs, scikit-learn's own too. Some checks ask for seven
+# digits, which float32 does not have.
+SGD = {"solver": "sgd", "learning_rate_init": 0.1, "max_iter": 30, "dtype": "float64"}
 SLOW = pytest.mark.slow
 VARIANTS = [
     MLPClassifier(max_iter=30),
@@ -36,32 +39,49 @@ VARIANTS = [
     pytest.param(MLPClassifier(early_stopping=True, max_iter=30), marks=SLOW),
     pytest.param(MLPRegressor(early_stopping=True, max_iter=30), marks=SLOW),
 ]
-REFUSED = {
-    check.__name__: "partial_fit refuses early_stopping"
-    for check in (
-        estimator_checks.check_estimators_partial_fit_n_features,
-        estimator_checks.check_fit_score_takes_y,
-        estimator_checks.check_n_features_in_after_fitting,
-    )
+REFUSED, CHOSEN, TOO_FEW = (
+    "partial_fit refuses early_stopping",
+    "which examples validate does not depend on their weights",
+    "of ten examples, a tenth cannot validate",
+)
+FAIL_WITH_EARLY_STOPPING = {
+    "check_estimators_partial_fit_n_features": REFUSED,
+    "check_fit_score_takes_y": REFUSED,
+    "check_n_features_in_after_fitting": REFUSED,
+    "check_sample_weight_equivalence_on_dense_data": CHOSEN,
+    "check_sample_weight_equivalence_on_sparse_data": CHOSEN,
+    "check_estimators_nan_inf": TOO_FEW,
+    "check_fit2d_1feature": TOO_FEW,
 }
+OF_ONE_CLASS = {"MLPClassifier": "check_classifiers_one_label", "MLPRegressor": "check_regressors_no_decision_function"}
+
+
+def expected_to_fail(estimator):
+    if not estimator.early_stopping:
+        return {}
+    return {**FAIL_WITH_EARLY_STOPPING, OF_ONE_CLASS[type(estimator).__name__]: TOO_FEW}
 
 
 @pytest.mark.parametrize("estimator", VARIANTS, ids=repr)
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.usefixtures("unoptimised")
 def test_scikit_learns_checks_pass(estimator):
-    expected = REFUSED if estimator.early_stopping else {}
-    results = estimator_checks.check_estimator(estimator, expected_failed_checks=expected, on_skip=None, on_fail=None)
+    expected = expected_to_fail(estimator)
+    results = check_estimator(estimator, expected_failed_checks=expected, on_skip=None, on_fail=None)
     assert not {one["check_name"]: one["exception"] for one in results if one["status"] == "failed"}
     assert {one["check_name"] for one in results if one["status"] == "xfail"} == expected.keys()
     assert sum(one["status"] == "passed" for one in results) > 50
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_scikit_learns_own_estimators_fail_the_checks_that_ours_fail(name):
-    for cls in (neural_network.MLPClassifier, neural_network.MLPRegressor):
-        with pytest.raises(ValueError, match="partial_fit does not support early_stopping"):
-            getattr(estimator_checks, name)(cls.__name__, cls(early_stopping=True, max_iter=3))
+@pytest.mark.slow
+@pytest.mark.parametrize("cls", [neural_network.MLPClassifier, neural_network.MLPRegressor])
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_own_fail_the_checks_that_ours_fail(cls):
+    estimator = cls(early_stopping=True, max_iter=30)
+    results = check_estimator(estimator, on_skip=None, on_fail=None)
+    failed = {one["check_name"] for one in results if one["status"] == "failed"}
+    # This check trains scikit-learn's own classifier by "lbfgs", which has no early stopping.
+    assert expected_to_fail(estimator).keys() - failed <= {"check_sample_weight_equivalence_on_dense_data"}
 
 
 def test_in_a_pipeline_behind_columns_with_names():
