@@ -25,8 +25,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceW
 
 X, Y = load_iris(return_X_y=True)
 SMALL = {"hidden_layer_sizes": (8,), "max_iter": 20, "random_state": 0, "learning_rate_init": 0.01}
-# With its default learning rate, "sgd" learns too little in 30 epochs, scikit-learn's own too. Some checks ask for seven
-# digits, which float32 does not have.
+# With its default learning rate "sgd" learns too little in 30 epochs, scikit-learn's own too. Some checks ask for more
+# digits than float32 has.
 SGD = {"solver": "sgd", "learning_rate_init": 0.1, "max_iter": 30, "dtype": "float64"}
 SLOW = pytest.mark.slow
 VARIANTS = [
