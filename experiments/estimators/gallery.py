@@ -72,9 +72,10 @@ class Regions(NamedTuple):
 
 def regions() -> dict[str, Regions]:
     """Return what "Varying regularization in Multi-layer Perceptron" draws, by data set and library."""
-    x, y = load.make_classification(
+    points: Any = load.make_classification(
         n_features=2, n_redundant=0, n_informative=2, random_state=0, n_clusters_per_class=1
     )
+    x, y = points
     x += 2 * np.random.RandomState(2).uniform(size=x.shape)
     problems: dict[str, Any] = {
         "moons": load.make_moons(noise=0.3, random_state=0),
@@ -86,16 +87,16 @@ def regions() -> dict[str, Regions]:
     for name, (x, y) in problems.items():
         x_train, x_test, y_train, y_test = train_test_split(x, y, test_size=0.4, random_state=42)
         lines = [np.linspace(column.min() - 0.5, column.max() + 0.5, 150) for column in x.T]
-        mesh = np.meshgrid(*lines)
+        across, up = np.meshgrid(*lines)
         for library, module in LIBRARIES.items():
             surfaces, scores = [], []
             for alpha in ALPHAS:
                 model = make_pipeline(
                     StandardScaler(), module.MLPClassifier(solver="lbfgs", alpha=float(alpha), **settings)
                 ).fit(x_train, y_train)
-                surfaces.append(model.predict_proba(np.c_[mesh[0].ravel(), mesh[1].ravel()])[:, 1].reshape(150, 150))
+                surfaces.append(model.predict_proba(np.c_[across.ravel(), up.ravel()])[:, 1].reshape(150, 150))
                 scores.append(model.score(x_test, y_test))
-            found[f"{name}, {library}"] = Regions((x_train, y_train), (x_test, y_test), tuple(mesh), surfaces, scores)
+            found[f"{name}, {library}"] = Regions((x_train, y_train), (x_test, y_test), (across, up), surfaces, scores)
     return found
 
 
@@ -138,7 +139,8 @@ def draw_filters(found: dict[str, Filters]) -> Figure:
     """Draw sixteen units of each library beside each other, in one scale."""
     figure = plt.figure(figsize=(9, 4.8), layout="constrained")
     limit = max(float(np.abs(one.weights).max()) for one in found.values()) / 2
-    for part, (library, one) in zip(figure.subfigures(1, len(found)), found.items(), strict=True):
+    parts: Any = figure.subfigures(1, len(found))
+    for part, (library, one) in zip(parts, found.items(), strict=True):
         part.suptitle(f"{library}: test score {one.scores['test']:.4f}")
         for axis, column in zip(part.subplots(4, 4).ravel(), one.weights.T, strict=False):
             axis.matshow(column.reshape(28, 28), cmap="gray", vmin=-limit, vmax=limit)

@@ -58,8 +58,8 @@ def _classifier(module: Any):
 
 
 def _regressor(module: Any):
-    x, y = make_regression(n_samples=200, n_features=20, random_state=1)
-    x, x_test, y, y_test = train_test_split(x, y, random_state=1)
+    problem: Any = make_regression(n_samples=200, n_features=20, random_state=1)
+    x, x_test, y, y_test = train_test_split(*problem, random_state=1)
     model = module.MLPRegressor(random_state=1, max_iter=2000, tol=0.1).fit(x, y)
     yield "MLPRegressor: predict", "[28.98 -291]", model.predict(x_test[:2])
     yield "MLPRegressor: score", "0.98", model.score(x_test, y_test)

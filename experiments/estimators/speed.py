@@ -104,14 +104,16 @@ class Timings:
 def small(timings: Timings) -> None:
     """Time fits of few examples with default parameters."""
     for n in SIZES:
-        x, y = load.make_classification(n, 20, n_informative=8, n_classes=3, random_state=0)
+        problem: Any = load.make_classification(n, 20, n_informative=8, n_classes=3, random_state=0)
+        x, y = problem
         _time_fits(timings, f"{n} examples, defaults", x.astype(np.float32), y, {}, 5, goal=1)
 
 
 def on_mnist(timings: Timings, mnist: Any, epochs: int, turns: int) -> None:
     """Time fits on MNIST with batches of 64."""
+    x, y = mnist.train
     for name, settings in MNIST.items():
-        _time_fits(timings, name, *mnist.train, {**settings, "batch_size": 64, "max_iter": epochs}, turns, goal=0.5)
+        _time_fits(timings, name, x, y, {**settings, "batch_size": 64, "max_iter": epochs}, turns, goal=0.5)
 
 
 def searches(timings: Timings) -> None:
