@@ -216,7 +216,9 @@ def make_plan(
     settings = (tuning_seeds, seeds, first_seed, splits, max_seeds, margin)
     if tries is not None:
         sampled = {name: candidate.full_space() for name, candidate in found.items()}
-        dropped = [name for name, one in found.items() if "dropout" in one.of_training(sampled[name])]
+        dropped = [
+            name for name, one in found.items() if "dropout" in one.of_training(dict.fromkeys(sampled[name], 0.0))
+        ]
         if dropped and problem.network is not None:
             raise ValueError(
                 f"dropout is searched for {', '.join(dropped)}, but {problem.name} has a network of its own; leave it "

@@ -255,8 +255,7 @@ def _groups(words):
     found: dict[str, list[str]] = {}
     for word in words:
         if word.startswith("--"):
-            name = word
-            found[name] = []
+            found[word] = []
         else:
-            found[name].append(word)
+            found[next(reversed(found))].append(word)
     return found

@@ -12,7 +12,7 @@ import ast
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from scipy.stats import qmc
@@ -328,7 +328,8 @@ def sobol_points(space: Mapping[str, Dimension], count: int, seed: int) -> list[
         Owen (1998), "Scrambling Sobol' and Niederreiter-Xing points".
     """
     check_count("count", count)
-    sampler = qmc.Sobol(len(space), scramble=True, seed=np.random.default_rng(seed))
+    sobol: Any = qmc.Sobol  # SciPy calls its argument rng from 1.15 on, and knows both names
+    sampler = sobol(len(space), scramble=True, seed=np.random.default_rng(seed))
     unit = sampler.random_base2(math.ceil(math.log2(count)))[:count]
     return [{name: d.at(float(u)) for (name, d), u in zip(space.items(), row, strict=True)} for row in unit]
 

@@ -1,6 +1,7 @@
 """What competes: rules by reference, checked before anything is trained, with the spaces of their search."""
 
 import hashlib
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -183,6 +184,7 @@ def test_schedule_free_rules_are_evaluated_at_their_average():
     chained = ((), state)
     with jax.numpy_dtype_promotion("standard"):
         expected = optax.contrib.schedule_free_eval_params(state, params)
+    assert found.eval_params is not None
     np.testing.assert_array_equal(found.eval_params(chained, params)["w"], expected["w"])
     assert trials.checked(resolve(["optax.lion"]))["lion"].eval_params is None
 
@@ -190,11 +192,11 @@ def test_schedule_free_rules_are_evaluated_at_their_average():
 def test_weight_decay_is_decoupled_where_the_rule_has_none():
     decayed = Candidate("adam", jaxmlp.optimizers.adam, {"weight_decay": log_uniform(1e-4, 0.1)})
     rule = decayed.recipe(decayed.full_space(), 10)(learning_rate=0.5, weight_decay=0.1)
-    params = {"w": jnp.full((1, 2), 3.0), "b": jnp.full(2, 3.0)}
+    params: Any = {"w": jnp.full((1, 2), 3.0), "b": jnp.full(2, 3.0)}
     plain = jaxmlp.optimizers.adam(0.5)
     grads = {"w": jnp.full((1, 2), 0.3), "b": jnp.full(2, 0.3)}
-    update, _ = rule.update(grads, rule.init(params), params)
-    without, _ = plain.update(grads, plain.init(params), params)
+    update: Any = rule.update(grads, rule.init(params), params)[0]
+    without: Any = plain.update(grads, plain.init(params), params)[0]
     np.testing.assert_allclose(update["w"] - without["w"], -0.5 * 0.1 * params["w"], rtol=1e-6)
     np.testing.assert_array_equal(update["b"], without["b"])
     lion = Candidate("lion", optax.lion, {"weight_decay": log_uniform(1e-4, 0.1)})

@@ -8,6 +8,7 @@ import re
 import shlex
 import types
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -21,6 +22,7 @@ from jaxmlp.comparison import (
     comparing,
     drawing,
     figures,
+    options,
     plans,
     problems,
     protocol,
@@ -33,7 +35,7 @@ from jaxmlp.comparison import (
 from jaxmlp.comparison.candidates import Candidate, resolve
 from jaxmlp.comparison.page import write_page
 from jaxmlp.comparison.problems import PROBLEMS
-from jaxmlp.comparison.spaces import choice, log_uniform, one_minus_log_uniform
+from jaxmlp.comparison.spaces import choice, log_uniform, one_minus_log_uniform, parse_assignment
 from jaxmlp.comparison.store import RunStore, load_arrays
 from jaxmlp.comparison.study import COARSE, RACE, Study
 
@@ -94,7 +96,7 @@ def test_an_added_candidate_gives_the_record_of_both(sgd, both, tmp_path):
     assert grown["command"] == whole["command"]
     assert grown["command"].startswith("python -m jaxmlp.comparison --problem digits --optimizers sgd momentum")
     assert len(grown["problems"]["digits"]["candidates"]["sgd"]["timing"]["seconds_per_epoch"]) == 5
-    before, after = (load_arrays(path / "curves.npz") for path in (both, folder))
+    before, after = (load_arrays(path / "curves.npz") or {} for path in (both, folder))
     assert before.keys() == after.keys() and not (folder / "unfinished-runs").exists()
     for name, values in before.items():
         if not name.endswith("seconds"):
@@ -229,7 +231,8 @@ def test_what_belongs_to_training_changes_it(small):
     np.testing.assert_allclose(found["train_loss"][0], expected.history.train_loss, rtol=1e-5)  # one program or another
     plain = jaxmlp.objective(net.apply)(expected.params, *data.validation)
     np.testing.assert_allclose(found["validation_loss"][0, -1], plain, rtol=1e-5)  # measured without the penalty
-    assert job.columns["l2"] == [0.01] and job.program[2:] == (64, 0.0)
+    program: Any = job.program
+    assert job.columns["l2"] == [0.01] and program[2:] == (64, 0.0)
 
 
 def test_any_name_is_written_as_it_is(searched, tmp_path):
@@ -272,17 +275,28 @@ PAGE = (Path(jaxmlp.__file__).parent / "comparison" / "README.md").read_text(enc
 
 @pytest.mark.slow
 def test_the_rule_and_the_command_of_the_page(small, tmp_path, monkeypatch):
-    """With two tries and two seeds."""
-    rule = re.search(r"```python\n(.*?)```", PAGE, flags=re.DOTALL).group(1)
-    shown = re.search(r"```\npython -m jaxmlp.comparison (.*?)```", PAGE, flags=re.DOTALL).group(1)
+    """All five are found with their spaces; two of them are trained, with two tries and two seeds."""
+    [rule, *_] = [
+        block for block in re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL) if "sign_momentum" in block
+    ]
+    [shown] = re.findall(r"```\npython -m jaxmlp.comparison (--problem .*?)```", PAGE, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my_rules.py").write_text(rule)
     assert len([line for line in rule.splitlines() if line.strip()]) <= 20
-    words = shlex.split(shown.replace("--tries 32", "--tries 2 --seeds 2 --epochs 1").replace("\\\n", " "))
-    assert run(tmp_path / "out", *words) == 0
+    words = shlex.split(shown.replace("\\\n", " "))
+    given = options.parser().parse(words)
+    found = resolve(given.optimizers, [parse_assignment(text) for text in given.space])
+    assert list(found) == ["adam", "sign_momentum", "lion", "muon", "schedule_free_adamw"]
+    # Timing compiles each rule once more.
+    monkeypatch.setattr(
+        Study, "seconds_per_epoch", lambda self, chosen, seed: {one.name: [1.0] * 5 for one, _ in chosen}
+    )
+    place = words.index("--space")
+    few = [*words[: words.index("optax.lion")], *words[place : place + 2], "--seeds", "2", "--epochs", "1"]
+    few[few.index("--tries") + 1] = "2"
+    assert run(tmp_path / "out", *few) == 0
     entry = record.read(tmp_path / "out" / "results.json")["problems"]["digits"]
-    assert len(entry["candidates"]) == 5 and len(entry["pairs"]) == 10
-    assert entry["candidates"]["sign_momentum"]["sha256"]
+    assert entry["candidates"]["sign_momentum"]["sha256"] and len(entry["pairs"]) == 1
 
 
 @pytest.mark.slow
@@ -296,7 +310,7 @@ def test_an_averaging_rule_is_measured_at_its_average(small):
     found = job.compute()
     net, rule = problem.build(data), optax.contrib.schedule_free_sgd(0.1)
     init_key, fit_key = jax.random.split(jax.random.key(3))
-    train = tuple(np.concatenate(parts) for parts in zip(data.train, data.validation, strict=True))
+    train: Any = tuple(np.concatenate(parts) for parts in zip(data.train, data.validation, strict=True))
     result = jaxmlp.fit(
         jaxmlp.objective(net.apply), net.init(init_key), rule, train, key=fit_key, epochs=2, batch_size=32
     )

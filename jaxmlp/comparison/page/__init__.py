@@ -176,7 +176,7 @@ def _matrix(problem, summary):
 
 
 def _table(cells: Cells) -> str:
-    text = ["Optimizer", "Compared with", "Verdict"]
+    text = ["Optimizer", "Compared with", "Verdict", "Choice"]
     kinds = [" class=text" if heading in text else "" for heading in cells.headings]
     head = "".join(f"<th scope=col{k}>{_text(h)}</th>" for h, k in zip(cells.headings, kinds, strict=True))
     body = "".join(

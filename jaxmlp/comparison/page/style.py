@@ -66,7 +66,7 @@ th[aria-sort=descending] button::after { content: "\\2193"; color: var(--own); }
 .matrix td.better { background: var(--better); } .matrix td.worse { background: var(--worse); }
 .matrix td.equal { background: var(--equal); } .matrix td.self { background: none; color: var(--soft); }
 .matrix th:first-child { border: 0; vertical-align: middle; white-space: normal; overflow-wrap: anywhere; }
-.matrix th { max-width: 9rem; overflow-wrap: anywhere; }
+.matrix th { max-width: 12rem; overflow-wrap: anywhere; }
 .better small, .worse small, .equal small { color: var(--ink); }
 dl { display: grid; grid-template-columns: 11rem 1fr; gap: .5rem 1.2rem; font-size: .92rem; }
 dt { font-weight: 600; } dd { margin: 0; overflow-wrap: anywhere; max-width: 46rem; }
