@@ -26,7 +26,7 @@ from experiments.common.command import Comparison, Outcome
 from experiments.common.wording import counted, over_seeds
 from jaxmlp import augment, data
 from jaxmlp.comparison import record
-from jaxmlp.comparison.store import UNFINISHED, RunStore
+from jaxmlp.comparison.store import UNFINISHED, RunStore, check_start
 
 VALIDATION_COUNT = 6_000
 IMAGE_SHAPE = (28, 28)
@@ -91,6 +91,7 @@ def _experiment(options, console):
     settings = {name: candidates[name] for name in names}
     if options.epochs is not None:
         settings = {name: dataclasses.replace(setting, epochs=options.epochs) for name, setting in settings.items()}
+    check_start(options.output / UNFINISHED, resume=options.resume)
     dataset = jaxmlp.datasets.load(options.dataset, data_dir=options.data_dir, mirror=options.mirror)
     train, validation = data.split(*dataset.train, count=VALIDATION_COUNT, seed=0)
     plan = {

@@ -41,7 +41,8 @@ _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 def write(path: str | os.PathLike[str], content: str | bytes) -> None:
     """Write content to path, text as UTF-8; raise an OSError that names path if that fails."""
     with writing(path) as stream:
-        stream.write(content.encode() if isinstance(content, str) else content)
+        # A path of the command line that is not UTF-8 holds surrogates, which are written as \udcff.
+        stream.write(content.encode(errors="backslashreplace") if isinstance(content, str) else content)
 
 
 @contextlib.contextmanager
@@ -65,7 +66,7 @@ def replacing(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator[Pa
     target = Path(os.path.realpath(path))  # of a link, the file that it names
     _check_replaceable(target, path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _remove_dead(target.parent)
+    remove_dead(target.parent)
     temporary, lock = None, None
     try:
         temporary, lock = _claimed(target, mode)
@@ -86,6 +87,24 @@ def replacing(path: str | os.PathLike[str], *, mode: int = 0o666) -> Iterator[Pa
         if lock is not None:
             os.close(lock)
     _sync_folder(target.parent)
+
+
+def remove_dead(folder: Path) -> None:
+    """Remove the temporary files in folder whose writers no longer live."""
+    for path in folder.glob(f"{_PREFIX}{'[0-9a-f]' * 16}*"):
+        if not path.name.startswith(_PREFIX + _machine()):
+            remove_leftovers([path])
+            continue
+        try:
+            lock = _lock(path)
+        except (FileNotFoundError, BlockingIOError):
+            continue  # gone, or in use
+        except OSError:
+            remove_leftovers([path])
+            continue
+        with contextlib.suppress(OSError):
+            path.unlink()  # if its writer has just moved it into place, there is nothing of this name
+        os.close(lock)
 
 
 def remove_leftovers(leftovers: Iterable[Path]) -> None:
@@ -131,24 +150,6 @@ def _lock(path):
         os.close(descriptor)
         raise
     return descriptor
-
-
-def _remove_dead(folder):
-    """Remove the temporary files in folder whose writers no longer live."""
-    for path in folder.glob(f"{_PREFIX}{'[0-9a-f]' * 16}*"):
-        if not path.name.startswith(_PREFIX + _machine()):
-            remove_leftovers([path])
-            continue
-        try:
-            lock = _lock(path)
-        except (FileNotFoundError, BlockingIOError):
-            continue  # gone, or in use
-        except OSError:
-            remove_leftovers([path])
-            continue
-        with contextlib.suppress(OSError):
-            path.unlink()  # if its writer has just moved it into place, there is nothing of this name
-        os.close(lock)
 
 
 @functools.cache

@@ -238,6 +238,7 @@ class _RandomCrop:
     fill: Any
 
     def __call__(self, key: jax.Array, x: jax.Array) -> jax.Array:
+        x = _checked(key, x)
         images, p = _images(x, self.image_shape), self.padding
         padded = jnp.pad(images, ((0, 0), (p, p), (p, p)), constant_values=jnp.asarray(self.fill, x.dtype))
         starts = jax.random.randint(key, (len(images), 2), 0, 2 * p + 1)

@@ -133,6 +133,8 @@ def run(name: str, experiment: Experiment, parser: Parser, arguments: Sequence[s
             _write_and_print(name, given, outcome, origin, seconds, console)
         except KeyboardInterrupt:
             raise KeyboardInterrupt("the record is written, but not every table and picture") from None
+        except OSError as error:
+            raise ValueError(f"{error}; the record is written, but not every table and picture") from error
         return outcome.status
 
     return guarded(body)

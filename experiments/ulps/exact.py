@@ -130,6 +130,6 @@ def ulps(found: np.ndarray, exact: Sequence[Number], dtype: Any) -> np.ndarray:
         if not np.isfinite(y):
             distances[i] = 0 if abs(f) > largest and np.isinf(y) and (y > 0) == (f > 0) else np.inf
         elif abs(f) >= tiny or abs(y) > tiny:
-            unit = mp.ldexp(1, max(mp.frexp(f)[1] - 1, mp.frexp(tiny)[1] - 1) - digits)
+            unit = mp.ldexp(1, mp.frexp(max(abs(f), tiny))[1] - 1 - digits)
             distances[i] = float(abs(mp.mpf(y) - f) / unit)
     return distances

@@ -1,13 +1,14 @@
 """The command line, and the tables."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 from rich.table import Table
 
 from experiments.common import command
 from experiments.common.command import Outcome
-from experiments.ulps import exact, measure
+from experiments.ulps import exact, figures, measure
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,7 +36,8 @@ def _experiment(options, console):
         "Losses of bfloat16 outputs are float32, and are measured as such. Results that are subnormal may be 0.",
     ]
     tables = [_table(dtype, kind, rows) for dtype, by_kind in results.items() for kind, rows in by_kind.items()]
-    return Outcome({"points": options.points, "seed": options.seed, "ulps": results}, notes=notes, tables=tables)
+    found = {"points": options.points, "seed": options.seed, "ulps": results}
+    return Outcome(found, notes=notes, tables=tables, pictures={"ulps": partial(figures.overview, results)})
 
 
 def _table(dtype, kind, rows):

@@ -4,6 +4,7 @@ It tunes each optimizer's hyperparameters on a validation part, freezes the choi
 and measures those runs on the test set. merge joins records, and check tries optimizers for one step.
 """
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from jaxmlp.comparison import comparing, console, growing, options, problems, records, report, trials
+from jaxmlp.comparison import comparing, console, growing, options, problems, records, report, store, trials
 from jaxmlp.comparison.problems import Problem
 from jaxmlp.datasets import DatasetUnavailableError
 
@@ -45,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             screen.print(options.problem_table())
             screen.print(options.candidate_table())
         elif given.report_only:
-            _report(given.output, screen)
+            _check_alone(given)
+            _report_afterwards(given.output, screen)
         else:
             _run(given, screen)
         return 0
@@ -57,13 +59,16 @@ def _merge(given, screen):
     if not given.overwrite:
         records.check_free(given.output)
     records.merge(given.folders, given.output)
-    _report(given.output, screen)
+    _report_afterwards(given.output, screen)
 
 
 def _run(given, screen):
     folder = given.output
     # Whatever can be refused is refused before data are loaded or fetched.
     work = _addition(given) if given.add else _comparison(given)
+    store.check_start(folder / store.UNFINISHED, resume=given.resume)
+    if given.add_seeds:
+        records.read(folder)
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -71,13 +76,37 @@ def _run(given, screen):
             work(screen, _shown_on(bar))
     except KeyboardInterrupt:
         raise KeyboardInterrupt(console.left_after_interrupt(folder)) from None
+    except OSError as error:
+        if isinstance(error, DatasetUnavailableError) or not console.kept_runs(folder):
+            raise
+        raise ValueError(f"{error}; mend that; {console.left_after_interrupt(folder)}") from error
     finally:
         if made and not any(folder.iterdir()):
             folder.rmdir()
+    _report_afterwards(folder, screen)
+
+
+def _check_alone(given):
+    """Raise a ValueError if --report-only comes with options that it would ignore."""
+    defaults = vars(options.parser().parse([]))
+    ignored = [name for name, value in vars(given).items() if value != defaults[name]]
+    flags = [f"--{name.replace('_', '-')}" for name in ignored if name not in ("report_only", "output")]
+    if flags:
+        raise ValueError(
+            f"--report-only takes --output alone, since all else is in the record; leave out {', '.join(flags)}"
+        )
+
+
+def _report_afterwards(folder, screen):
+    """Report; where that is interrupted or a file cannot be written, say what is left to do."""
+    again = f"python -m experiments.optimizers --report-only --output {shlex.quote(str(folder))}"
+    left = f"the record is kept; for tables, pictures and page: {again}"
     try:
         _report(folder, screen)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt("the record is written; for tables and pictures, add --report-only") from None
+        raise KeyboardInterrupt(left) from None
+    except OSError as error:
+        raise ValueError(f"{error}; mend that, e.g. free some space; {left}") from error
 
 
 def _comparison(given):

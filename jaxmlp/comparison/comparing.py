@@ -336,8 +336,8 @@ def write_report(folder: Path, results: Mapping[str, Any], curves: Mapping[str, 
         of_problem = records.of_problem(name, curves)
         for kind, draw in figures.PER_PROBLEM.items():
             drawing.save(draw(name, problem, found, of_problem), folder / f"{name}-{kind}.png")
-    texts["table.md"].append(report.origin(results) + "\n")
-    texts["table.tex"].append("% " + report.origin(results) + "\n")
+    texts["table.md"].append(report.markdown(report.origin(results)) + "\n")
+    texts["table.tex"].append("% " + " ".join(report.origin(results).splitlines()) + "\n")
     for file, parts in texts.items():
         record.save_text(folder / file, "\n".join(parts))
     tidy.write(folder / "runs.csv", results["problems"], curves)

@@ -25,13 +25,22 @@ import jax
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from jaxmlp._checks import check_choice
+from jaxmlp._checks import check_choice, one_number
 from jaxmlp.comparison.store import UNFINISHED
 from jaxmlp.datasets import DatasetUnavailableError
 from jaxmlp.datasets.cache import user_folder
 
 __docformat__ = "google"
-__all__ = ["Parser", "add_data_options", "guarded", "keep_compiled", "left_after_interrupt", "progress", "start"]
+__all__ = [
+    "Parser",
+    "add_data_options",
+    "guarded",
+    "keep_compiled",
+    "kept_runs",
+    "left_after_interrupt",
+    "progress",
+    "start",
+]
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -66,6 +75,7 @@ class Parser(argparse.ArgumentParser):
         self,
         *flags: str,
         least: float | None = None,
+        most: float = math.inf,
         above: float | None = None,
         choices: Collection[str] | None = None,
         **settings: Any,
@@ -75,7 +85,8 @@ class Parser(argparse.ArgumentParser):
         Args:
             flags: its names, e.g. "--epochs".
             least: the smallest value allowed.
-            above: the value must be greater than this.
+            most: the largest value allowed.
+            above: the value must be greater than this, and finite in JAX's default floating dtype.
             choices: the names allowed; the error suggests the nearest one.
             settings: as for argparse.ArgumentParser.add_argument.
         """
@@ -84,7 +95,7 @@ class Parser(argparse.ArgumentParser):
             shown = " ".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
             settings["help"] += f" (default: {shown})".replace("%", "%%")
         action = super().add_argument(*flags, **settings)
-        self._limits[action.dest] = _Limits(flags[-1], least, above, choices)
+        self._limits[action.dest] = _Limits(flags[-1], least, most, above, choices)
         return action
 
     def parse(self, arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -114,6 +125,7 @@ class _Limits(NamedTuple):
 
     flag: str
     least: float | None
+    most: float
     above: float | None
     choices: Collection[str] | None
 
@@ -121,8 +133,12 @@ class _Limits(NamedTuple):
         """Raise a ValueError unless value is allowed."""
         if self.least is not None and not self.least <= value < math.inf:
             raise ValueError(f"{self.flag} must be at least {self.least:g}, got {value}")
+        if isinstance(value, int) and value > self.most:
+            raise ValueError(f"{self.flag} must be at most {self.most:,}, got {value}")
         if self.above is not None and not self.above < value < math.inf:
             raise ValueError(f"{self.flag} must be > {self.above:g} and finite, got {value:g}")
+        if self.above is not None:
+            one_number(self.flag, value, self.above, open_low=True)
         if self.choices is not None:
             check_choice(f"value of {self.flag}", value, self.choices)
 
@@ -181,6 +197,16 @@ def guarded(body: Callable[[Console], int]) -> int:
         return INTERRUPTED
 
 
+def kept_runs(output: Path) -> bool:
+    """Return whether an output folder holds finished runs of a command that has not finished.
+
+    Example:
+        >>> kept_runs(Path("no such folder"))
+        False
+    """
+    return any((output / UNFINISHED).glob("*.npz"))
+
+
 def left_after_interrupt(output: Path) -> str:
     """Say what an interrupted command has left in its output folder.
 
@@ -188,7 +214,7 @@ def left_after_interrupt(output: Path) -> str:
         >>> left_after_interrupt(Path("no such folder"))
         'no record was written'
     """
-    if any((output / UNFINISHED).glob("*.npz")):
+    if kept_runs(output):
         return "finished runs are kept; to continue, repeat the command with --resume"
     return "no record was written"
 

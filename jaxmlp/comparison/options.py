@@ -270,6 +270,7 @@ def parser() -> console.Parser:
         type=int,
         metavar="N",
         least=1,
+        most=plans.MOST_SEEDS,
         help="extend the finished record in the output folder by further fresh seeds; repeat its settings",
     )
     add(
@@ -320,7 +321,8 @@ def parser() -> console.Parser:
     add(
         "--report-only",
         action="store_true",
-        help="regenerate tables, pictures and page from the record in the output folder, without training",
+        help="regenerate tables, pictures and page from the record in the output folder, without training; --output is "
+        "the only other option that it takes",
     )
     console.add_data_options(found)
     return found

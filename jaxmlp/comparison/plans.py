@@ -6,20 +6,23 @@ from typing import Any, Literal
 
 import numpy as np
 
-from jaxmlp._checks import check_count, in_range
+from jaxmlp._checks import LARGEST, check_count, in_range, one_number
 from jaxmlp.comparison import candidates, spaces
 from jaxmlp.comparison.candidates import Candidate
 from jaxmlp.comparison.problems import Problem
 from jaxmlp.comparison.spaces import Dimension
 
 __docformat__ = "google"
-__all__ = ["DEFAULT_OPTIMIZERS", "FIRST_SEED", "MARGIN", "TRIES", "Plan", "make_plan"]
+__all__ = ["DEFAULT_OPTIMIZERS", "FIRST_SEED", "MARGIN", "MOST_SEEDS", "TRIES", "Plan", "make_plan"]
 
 DEFAULT_OPTIMIZERS = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam")
 """What is compared unless the caller says otherwise."""
 
 FIRST_SEED = 1000
 """Where fresh seeds begin by default, far from those of tuning, which begin at 0."""
+
+MOST_SEEDS = 100_000
+"""Of each choice, and splits."""
 
 MARGIN = 0.002
 """Differences in a test accuracy, or another score in percent, up to this size count as equal by default."""
@@ -41,7 +44,6 @@ _GRIDS = {(1e-3, 10.0): _log_grid(-3, 1, 9), (1e-5, 0.1): _log_grid(-5, -1, 9)} 
 _FULL_GRID = _log_grid(-5, 2, 36)  # as in DeepOBS (2019)
 _WIDEN = 4
 _LARGEST_MARGIN = 0.05
-_MOST_SEEDS = 2**31
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,10 +176,12 @@ def make_plan(
     if tries is None and any(set(one.full_space()) != {"learning_rate"} for one in found.values() if one.space):
         tries = TRIES
     seeds, tuning_seeds = seeds if seeds is not None else 10, tuning_seeds or (10 if full else 3)
-    counts = {"seeds": seeds, "epochs": epochs, "batch_size": batch_size, "splits": splits, "tries": tries}
-    for name, count in counts.items():
+    counts = {"seeds": (seeds, MOST_SEEDS), "splits": (splits, MOST_SEEDS), "max_seeds": (max_seeds, MOST_SEEDS)}
+    counts |= {"epochs": (epochs, LARGEST), "batch_size": (batch_size, LARGEST), "tries": (tries, MOST_SEEDS)}
+    for name, (count, most) in counts.items():
         if count is not None:
-            check_count(name, count)
+            check_count(name, count, most=most)
+    check_count("first_seed", first_seed, least=-LARGEST, most=2**30)
     if margin == "default":
         margin = MARGIN if problem.scored_by.unit == "%" else None
     if margin is not None:
@@ -190,7 +194,8 @@ def make_plan(
             'out, and give a range as in --space "adam.learning_rate=log_uniform(1e-4, 1e-2)"'
         )
     if learning_rates is not None:
-        in_range("learning_rates", learning_rates, 0, open_low=True)
+        for rate in learning_rates:
+            one_number("learning_rates", rate, 0, open_low=True)
         if len(set(learning_rates)) != len(learning_rates) or not len(learning_rates):
             raise ValueError(f"learning_rates must be different, at least one, got {list(learning_rates)}")
     if first_seed < splits * tuning_seeds:
@@ -203,8 +208,6 @@ def make_plan(
         raise ValueError("max_seeds is the limit of --decide; leave it out, or add --decide")
     if decide and splits > 1:
         raise ValueError("--decide adds seeds, and with --splits each split counts once; leave one of them out")
-    if first_seed + (max_seeds or seeds) > _MOST_SEEDS:
-        raise ValueError(f"seeds must be below 2^31, got first_seed {first_seed} and {max_seeds or seeds} seeds")
     if decide:
         max_seeds = 4 * seeds if max_seeds is None else max_seeds
         if max_seeds < seeds:

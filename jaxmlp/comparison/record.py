@@ -18,7 +18,7 @@ import jaxmlp
 from jaxmlp import _files
 
 __docformat__ = "google"
-__all__ = ["FORMAT", "digest", "plain", "provenance", "read", "save_text", "write"]
+__all__ = ["FORMAT", "digest", "plain", "provenance", "read", "save_text", "seal", "write"]
 
 FORMAT = 3
 """Of the record of a comparison."""
@@ -104,11 +104,27 @@ def read(path: Path) -> dict[str, Any]:
     """
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not a JSON record ({error}); run the experiment again") from error
     if not isinstance(record, dict):
         raise ValueError(f"{path} is not a record of an experiment; run the experiment again")
     return record
+
+
+def seal(record: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a record, its own field "sha256" aside, by which an edited or damaged record is known.
+
+    Example:
+        >>> values = {"seeds": 5}
+        >>> values["sha256"] = seal(values)
+        >>> seal(values) == values["sha256"], seal(values | {"seeds": 6}) == values["sha256"]
+        (True, False)
+    """
+    try:
+        text = json.dumps(plain({name: value for name, value in record.items() if name != "sha256"}), sort_keys=True)
+    except RecursionError:  # no record is nested that deep
+        return ""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def digest(*arrays: np.ndarray) -> str:

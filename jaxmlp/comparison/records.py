@@ -44,6 +44,11 @@ def read(folder: Path) -> tuple[dict[str, Any], Arrays]:
             f"{folder / RECORD} is a record of format {results.get('format')}, and this version reads format "
             f"{record.FORMAT}; run the comparison again, or choose another --output"
         )
+    if results.get("sha256") != record.seal(results):
+        raise ValueError(
+            f"{folder / RECORD} is damaged, was edited, or is of an older version; run the comparison again, or "
+            "restore the file"
+        )
     path = folder / results["curves"]["file"]
     curves = store.load_arrays(path)
     if curves is None or zlib.crc32(path.read_bytes()) != results["curves"]["crc32"]:
@@ -69,11 +74,12 @@ def write(folder: Path, results: Mapping[str, Any], curves: Mapping[str, np.ndar
         >>> folder = Path(tempfile.mkdtemp())
         >>> results = write(folder, {"experiment": "optimizers", "problems": {}}, {"x": np.zeros(1)})
         >>> results == read(folder)[0], sorted(results)
-        (True, ['curves', 'experiment', 'format', 'problems'])
+        (True, ['curves', 'experiment', 'format', 'problems', 'sha256'])
     """
     store.save_arrays(folder / CURVES, curves)
     about = {"file": CURVES, "crc32": zlib.crc32((folder / CURVES).read_bytes())}
     written = record.plain({**results, "format": record.FORMAT, "curves": about})
+    written["sha256"] = record.seal(written)
     record.write(folder / RECORD, written)
     return written
 

@@ -15,7 +15,7 @@ from jaxmlp.comparison.tables import all_cells, result_cells, seeds
 from jaxmlp.comparison.wording import count, display
 
 __docformat__ = "google"
-__all__ = ["caution", "latex_table", "markdown_tables", "origin", "screen_tables"]
+__all__ = ["caution", "latex_table", "markdown", "markdown_tables", "origin", "screen_tables"]
 
 
 def screen_tables(name: str, problem: Mapping[str, Any], summary: Summary) -> list[Table]:
@@ -62,13 +62,13 @@ def markdown_tables(name: str, problem: Mapping[str, Any], summary: Summary) -> 
         On digits, Nesterov and Adam are better than SGD; Nesterov and Adam cannot be told apart.
     """
     first, *rest = summary.answer
-    lines = [" ".join([f"**{_markdown(first)}**", *map(_markdown, rest)]), ""]
+    lines = [" ".join([f"**{markdown(first)}**", *map(markdown, rest)]), ""]
     for cells in all_cells(name, problem, summary):
-        lines += [f"{_markdown(cells.caption)}:", ""]
-        lines += [_pipe(cells.headings), _pipe([":--"] + ["--:"] * (len(cells.headings) - 1), written=str)]
+        lines += [f"{markdown(cells.caption)}:", ""]
+        lines += [_pipe(cells.headings), _pipe([":--"] + ["--:"] * (len(cells.headings) - 1), escape=str)]
         lines += [*map(_pipe, cells.rows), ""]
-    lines += [f"- Warning: {_markdown(warning)}" for warning in summary.warnings]
-    return "\n".join([*lines, *(f"- {_markdown(finding)}" for finding in summary.findings), ""])
+    lines += [f"- Warning: {markdown(warning)}" for warning in summary.warnings]
+    return "\n".join([*lines, *(f"- {markdown(finding)}" for finding in summary.findings), ""])
 
 
 def latex_table(name: str, problem: Mapping[str, Any], summary: Summary) -> str:
@@ -132,12 +132,18 @@ def caution(results: Mapping[str, Any]) -> str:
     return ""
 
 
-def _markdown(text):
-    return re.sub(r"([\\`*_<|\[\]&~$])", r"\\\1", text)
+def markdown(text: str) -> str:
+    """Return text for one line of Markdown, in which nothing is read as markup or HTML.
+
+    Example:
+        >>> print(markdown("a_b <i>"))
+        a\\_b \\<i>
+    """
+    return re.sub(r"([\\`*_<|\[\]&$~])", r"\\\1", " ".join(text.splitlines()))
 
 
-def _pipe(row: Sequence[str], written=_markdown) -> str:
-    return "| " + " | ".join(map(written, row)) + " |"
+def _pipe(row: Sequence[str], escape=markdown) -> str:
+    return "| " + " | ".join(map(escape, row)) + " |"
 
 
 _LATEX: dict[str, str] = {
@@ -146,8 +152,11 @@ _LATEX: dict[str, str] = {
     "^": "\\textasciicircum{}",
     "±": "$\\pm$",
     "\u2212": "$-$",
-    "<": "$<$",
-    ">": "$>$",
+    "<": "\\textless{}",  # in the usual font encoding these three would print as other characters
+    ">": "\\textgreater{}",
+    "|": "\\textbar{}",
+    "\n": " ",
+    "\r": " ",
     "[": "{[}",  # after a line's end it would begin an argument
     "]": "{]}",
 } | {character: f"\\{character}" for character in "%_&#${}"}

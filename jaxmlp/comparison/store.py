@@ -31,6 +31,7 @@ __all__ = [
     "Arrays",
     "RunStore",
     "check_same",
+    "check_start",
     "load_arrays",
     "quoted",
     "save_arrays",
@@ -44,6 +45,7 @@ UNFINISHED = "unfinished-runs"
 
 _DISCARDED = f".{UNFINISHED}-"
 _OWNER = "owner"
+_PLAN = "plan.json"
 _DIGEST = "digest"
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}  # of a file system without them
 
@@ -82,8 +84,7 @@ class RunStore:
         self.folder = folder
         plan = record.plain(plan)
         self._plan = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
-        if resume and not folder.is_dir():
-            raise ValueError(f"nothing to resume: there is no unfinished run in {folder}; leave out --resume")
+        check_start(folder, resume=resume)
         self._lock = _own(folder)
         self._release = weakref.finalize(self, os.close, self._lock)
         try:
@@ -114,7 +115,10 @@ class RunStore:
 
     def kept(self, name: str) -> Arrays | None:
         """Return the arrays kept under name; None if there are none, if they are damaged, or of another plan."""
-        arrays = load_arrays(self.folder / f"{name}.npz")
+        path = self.folder / f"{name}.npz"
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder, where a finished run is to be kept; remove it")
+        arrays = load_arrays(path)
         if arrays is None or _DIGEST not in arrays:
             return None
         digest = arrays.pop(_DIGEST)
@@ -132,17 +136,12 @@ class RunStore:
     def _open(self, plan, resume):
         for discarded in self.folder.parent.glob(f"{_DISCARDED}*"):
             shutil.rmtree(discarded, ignore_errors=True)
-        path = self.folder / "plan.json"
-        runs = any(kept.name not in (path.name, _OWNER) and kept.name[0] != "." for kept in self.folder.iterdir())
+        path = self.folder / _PLAN
         if not resume:
-            if runs:
-                raise ValueError(
-                    f"{self.folder} holds an unfinished run; to continue it, add --resume; to start again, delete the "
-                    "folder or choose another --output"
-                )
+            _check_empty(self.folder)
             record.write(path, plan)
             return
-        if not runs and not path.exists():
+        if not _holds_runs(self.folder) and not path.exists():
             raise ValueError(f"nothing to resume: there is no unfinished run in {self.folder}; leave out --resume")
         try:
             before = record.read(path)
@@ -157,6 +156,39 @@ class RunStore:
             f"the runs in {self.folder} were made with other settings",
             "repeat the settings of the first command, or choose another --output and leave out --resume",
         )
+
+
+def check_start(folder: Path, *, resume: bool) -> None:
+    """Raise a ValueError if RunStore would refuse the folder whatever the plan; for use before data are loaded.
+
+    Args:
+        folder: as for RunStore.
+        resume: as for RunStore.
+
+    Raises:
+        ValueError: another process owns the folder, there is nothing to resume, or runs without resume.
+
+    Example:
+        >>> check_start(Path("no such folder"), resume=False)
+    """
+    if folder.is_dir():
+        os.close(_own(folder))
+        if not resume:
+            _check_empty(folder)
+    elif resume:
+        raise ValueError(f"nothing to resume: there is no unfinished run in {folder}; leave out --resume")
+
+
+def _check_empty(folder):
+    if _holds_runs(folder):
+        raise ValueError(
+            f"{folder} holds an unfinished run; to continue it, add --resume; to start again, delete the folder or "
+            "choose another --output"
+        )
+
+
+def _holds_runs(folder):
+    return any(kept.name not in (_PLAN, _OWNER) and kept.name[0] != "." for kept in folder.iterdir())
 
 
 def _own(folder):
@@ -178,10 +210,14 @@ def _own(folder):
             if error.errno not in _NO_LOCKS:
                 os.close(descriptor)
                 raise
-        if os.fstat(descriptor).st_nlink:  # 0 if its owner has discarded the folder since
-            os.ftruncate(descriptor, 0)
-            os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
-            return descriptor
+        try:
+            if os.fstat(descriptor).st_nlink:  # 0 if its owner has discarded the folder since
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, f"process {os.getpid()} on {platform.node()}".encode())
+                return descriptor
+        except BaseException:  # a full disk, Ctrl-C
+            os.close(descriptor)
+            raise
         os.close(descriptor)
 
 

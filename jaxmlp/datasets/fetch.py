@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxmlp._checks import check_path, shown
-from jaxmlp._files import writing
+from jaxmlp._files import remove_dead, writing
 from jaxmlp.datasets.errors import ANOTHER_FOLDER, DatasetUnavailableError, unavailable
 
 MIRROR_VARIABLE = "JAXMLP_MIRROR"
@@ -62,6 +62,7 @@ def fetch(name: str, files: Mapping[str, RegisteredFile], folder: Path, *, mirro
     target = folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        remove_dead(folder)  # also where every file is there, and nothing is written
         for filename, file in files.items():
             url = f"{mirror}/{name}/{filename}" if mirror else file.url
             target = folder / filename

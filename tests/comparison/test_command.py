@@ -1,6 +1,7 @@
 """The comparison as its user runs it: on the command line, interrupted, resumed, extended, reported again."""
 
 import dataclasses
+import errno
 import json
 
 import numpy as np
@@ -14,6 +15,7 @@ pytestmark = pytest.mark.usefixtures("rough", "no_hidden_layer", "few_seeds")
 
 SMALL = ["--problem", "digits", "--optimizers", "sgd", "adam", "--learning-rates", "0.01", "0.1", "--seeds", "2"]
 SMALL += ["--epochs", "2"]
+REPORT = command._report
 
 
 def run(folder, *more):
@@ -26,7 +28,7 @@ def without_times(value):
         return {
             k: without_times(v)
             for k, v in value.items()
-            if not k.startswith("seconds") and k not in ("command", "crc32")
+            if not k.startswith("seconds") and k not in ("command", "crc32", "sha256")
         }
     return value
 
@@ -56,6 +58,12 @@ def finished(tmp_path_factory, rough, no_hidden_layer, few_seeds):
     folder = tmp_path_factory.mktemp("finished")
     assert run(folder) == 0
     return folder
+
+
+@pytest.fixture
+def reporting(monkeypatch):
+    """Report as the command does; these tests end before anything is drawn."""
+    monkeypatch.setattr(command, "_report", REPORT)
 
 
 def copied(finished, folder):
@@ -214,6 +222,7 @@ def no_mnist(load):
     return refuse
 
 
+HUGE, TOO_LARGE = "99999999999999999999", ["--batch-size", "100000"]
 BAD = [
     (["--problem", "minst"], "Did you mean 'mnist'"),
     (["--optimizers", "adm"], "Did you mean 'adam'"),
@@ -221,7 +230,7 @@ BAD = [
     (["--learning-rates", "nan"], "learning_rates must be in (0"),
     (["--seeds", "0"], "seeds must be at least 1"),
     (["--epochs", "0"], "epochs must be at least 1"),
-    (["--batch-size", "100000"], "batch_size must be at most"),
+    (TOO_LARGE, "batch_size must be at most the 1150 training examples"),
     (["--optimizers", "sgd", "sgd"], "different names"),
     (["--first-seed", "0"], "first_seed must be at least"),
     (["--max-seeds", "9"], "add --decide"),
@@ -233,16 +242,29 @@ BAD = [
     (["--schedule", "cosin"], "Did you mean 'cosine'"),
     (["--space", "sgd.b1=uniform(0, 1)"], "unknown hyperparameter of sgd 'b1'"),
     (["--output", "elsewhere"], "merge A B --output C"),
+    (["--add-seeds", HUGE], "--add-seeds must be at most 100,000"),
+    (["--seeds", HUGE], "seeds must be at most 100000"),
+    (["--max-seeds", HUGE, "--decide"], "max_seeds must be at most 100000"),
+    (["--splits", HUGE], "splits must be at most 100000"),
+    (["--first-seed", HUGE], "first_seed must be at most"),
+    (["--epochs", HUGE], "epochs must be at most 2147483647"),
+    (["--batch-size", HUGE], "batch_size must be at most 2147483647"),
+    (["--learning-rates", "1e39"], "learning_rates must be at least"),
+    (["--learning-rates", "1e-46"], "learning_rates must be at least"),
+    (["--report-only", "--decide"], "--report-only takes --output alone"),
+    (["--resume"], "nothing to resume"),
 ]
 
 
 @pytest.mark.parametrize(
     ("words", "message"), BAD, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
 )
-def test_bad_options_are_refused_with_the_reason(words, message, tmp_path, capsys):
+def test_bad_options_are_refused_with_the_reason_before_data_are_loaded(words, message, tmp_path, capsys, monkeypatch):
+    if words != TOO_LARGE:
+        monkeypatch.setattr(problems, "load", None)
     assert run(tmp_path, *words) == 2
     assert message in capsys.readouterr().err
-    assert not (tmp_path / "results.json").exists()
+    assert not any(tmp_path.iterdir())
 
 
 def test_every_option_and_problem_is_explained(capsys):
@@ -259,6 +281,90 @@ def test_every_option_and_problem_is_explained(capsys):
         assert option in text
     for option in ("--problem", "--optimizers", "--learning-rates", "--seeds", "--epochs", "--batch-size", "--output"):
         assert option in text
+
+
+def edited(path, change):
+    """Change the record at path as somebody with an editor would."""
+    results = json.loads(path.read_text())
+    path.write_text(json.dumps(change(results) or results))
+
+
+EDITS = {
+    "a number": lambda r: r["problems"]["digits"]["candidates"]["adam"]["race"]["test_accuracy"].__setitem__(0, 1.0),
+    "a name": lambda r: r["problems"]["digits"]["candidates"].update(best=r["problems"]["digits"]["candidates"]["sgd"]),
+    "a field less": lambda r: r["problems"]["digits"].pop("race") and None,
+    "another type": lambda r: r["problems"].update(digits=[]),
+    "a path": lambda r: r["curves"].update(file="../../../etc/passwd"),
+    "a problem": lambda r: r["problems"].update({"../../escaped": r["problems"].pop("digits")}),
+    "a command": lambda r: r.update(command="python <script>alert(1)</script>"),
+    "the digest": lambda r: r.update(sha256=""),
+    "no digest": lambda r: r.pop("sha256") and None,
+    "nothing but its kind": lambda r: {"experiment": "optimizers", "format": 2},
+}
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_an_edited_record_is_neither_reported_nor_extended(finished, reporting, tmp_path, capsys, name):
+    edited(copied(finished, tmp_path) / "results.json", EDITS[name])
+    for words in (
+        ["--output", str(tmp_path), "--report-only"],
+        [*SMALL, "--output", str(tmp_path), "--add-seeds", "1"],
+    ):
+        assert command.main(words) == 2
+        assert "results.json is damaged, was edited, or is of an older version; run" in capsys.readouterr().err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curves.npz", "results.json"]
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"experiment": "optimizers", "format": 2, "a": ' + "[" * 500 + "]" * 500]
+)
+def test_a_record_nested_without_end_is_refused(reporting, tmp_path, capsys, text):
+    (tmp_path / "results.json").write_text(text)
+    assert command.main(["--output", str(tmp_path), "--report-only"]) == 2
+    error = capsys.readouterr().err
+    assert "results.json is not a JSON record" in error or "results.json is damaged, was edited" in error
+
+
+def test_a_cut_or_missing_file_of_curves_is_refused(finished, reporting, tmp_path, capsys):
+    path = copied(finished, tmp_path) / "curves.npz"
+    path.write_bytes(path.read_bytes()[:-1])
+    for _ in range(2):
+        assert command.main(["--output", str(tmp_path), "--report-only"]) == 2
+        assert "curves.npz is missing, damaged or from another run" in capsys.readouterr().err
+        path.unlink(missing_ok=True)
+
+
+def full(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_after_training_says_what_is_kept_and_how_to_go_on(finished, tmp_path, capsys, monkeypatch):
+    folder = tmp_path / "with space"
+    folder.mkdir()
+    monkeypatch.setattr(command, "_report", full)
+    assert command.main(["--output", str(copied(finished, folder)), "--report-only"]) == 2
+    error = capsys.readouterr().err
+    assert "No space left on device; mend that, e.g. free some space; the record is kept" in error
+    assert f"python -m experiments.optimizers --report-only --output '{folder}'" in error
+
+
+def test_a_full_disk_while_runs_are_kept_says_that_they_can_be_continued(tmp_path, capsys, monkeypatch):
+    def filling(plan, data, runs, *arguments, **settings):
+        runs.keep("one", {"x": np.ones(1)})
+        full()
+
+    monkeypatch.setattr(command.protocol, "execute", filling)
+    assert run(tmp_path) == 2
+    error = capsys.readouterr().err
+    assert "No space left on device; mend that; finished runs are kept; to continue, repeat" in error
+    assert "choose another folder" not in error
+
+
+def test_a_folder_in_place_of_a_kept_run_is_named(tmp_path):
+    store = RunStore(tmp_path / "runs", {}, resume=False)
+    (tmp_path / "runs" / "one.npz").mkdir()
+    with pytest.raises(ValueError, match=r"one\.npz is a folder, where a finished run is to be kept; remove it"):
+        store.cached("one", dict)
 
 
 def test_resuming_on_other_data_is_refused(tmp_path, monkeypatch, capsys):

@@ -123,7 +123,20 @@ def test_names_are_escaped_everywhere(tmp_path, results):
     )
     assert "my\\|rule\\_\\<b>\\&x%\\$" in row
     assert len(re.findall(r"(?<!\\)\|", row)) in (6, 7)
-    assert "my|rule\\_$<$b$>$\\&x\\%\\$ & " in report.latex_table("digits", problem, found)
+    escaped = "my\\textbar{}rule\\_\\textless{}b\\textgreater{}\\&x\\%\\$ & "
+    assert escaped in report.latex_table("digits", problem, found)
+
+
+def test_a_name_of_several_lines_stays_in_its_cell(results):
+    problem, name = results["problems"]["digits"], "a\n\n# b\r\n<script>\n\\input{x}"
+    problem["candidates"] = {name if n == "adam" else n: entry for n, entry in problem["candidates"].items()}
+    for pair in problem["pairs"]:
+        pair |= {end: name for end in "ab" if pair[end] == "adam"}
+    found = summary.summarise("digits", problem)
+    text = report.markdown_tables("digits", problem, found)
+    assert re.findall(r"(?<!\\)<", text) == [] and "\n# b" not in text
+    text = report.latex_table("digits", problem, found)
+    assert "\\input" not in text and "a  \\# b" in text
 
 
 def test_every_outcome_is_drawn(tmp_path, results):
@@ -197,7 +210,7 @@ def test_the_terminal_prints_the_verdict_first_and_breaks_between_words(tmp_path
     monkeypatch.setattr(figures, "PER_PROBLEM", {})
     store.save_arrays(tmp_path / "curves.npz", curves_of(["digits"]))
     monkeypatch.setattr(records.zlib, "crc32", lambda data: 0)
-    record.write(tmp_path / "results.json", results)
+    record.write(tmp_path / "results.json", results | {"sha256": record.seal(results)})
     screen = Console(width=80, record=True, file=io.StringIO())
     command._report(tmp_path, screen)
     lines = screen.export_text().splitlines()

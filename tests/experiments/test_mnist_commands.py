@@ -12,11 +12,12 @@ import pytest
 from rich.console import Console
 
 import jaxmlp
-from experiments import mnist_adam, mnist_best, mnist_sgd, mnist_small, mnist_transfer
+from experiments import estimators, mnist_adam, mnist_best, mnist_sgd, mnist_small, mnist_transfer
 from experiments.common import training_figures
 from experiments.common.seeds import train_seeds
 from experiments.mnist_deep import experiment as mnist_deep
 from experiments.mnist_deep import numpy_network
+from experiments.titanic import experiment as titanic
 from jaxmlp import Dataset
 
 pytestmark = pytest.mark.usefixtures("rough")
@@ -291,6 +292,33 @@ def test_bad_options_are_told_in_one_line(module, words, message, images, tmp_pa
     assert module.main([*words, "--output", str(tmp_path / "none")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "none" / "results.json").exists()
+
+
+HUGE = "99999999999999999999"
+TRAINING = (["--epochs", HUGE], ["--batch-size", HUGE], ["--learning-rate", "1e39"], ["--learning-rate", "1e-46"])
+OPTIONS = {
+    mnist_sgd: [*TRAINING, ["--batch-size", "60001"]],
+    mnist_adam: [*TRAINING, ["--padding", HUGE], ["--padding", "-1"], ["--rotation", "nan"], ["--rotation", "1e39"]],
+    mnist_small: TRAINING,
+    mnist_deep: TRAINING,
+    mnist_transfer: [["--examples", "29405"], ["--steps", HUGE], ["--epochs", HUGE]],
+    mnist_best: [["--epochs", HUGE], ["--dataset", "titanic"], ["--resume"]],
+    titanic: [["--epochs", HUGE], ["--hidden", HUGE], ["--keras", HUGE], ["--activation", "relo"]],
+    estimators: [["--epochs", HUGE], ["--turns", HUGE], ["--parts", "none"]],
+}
+
+
+@pytest.mark.parametrize("module", OPTIONS, ids=lambda module: module.__name__.split(".")[1])
+def test_options_are_checked_before_data_are_loaded(module, tmp_path, capsys, monkeypatch):
+    def load(*arguments, **where):
+        raise AssertionError("data are loaded")
+
+    monkeypatch.setattr(jaxmlp.datasets, "load", load)
+    monkeypatch.setattr(titanic, "titanic_table", load)
+    for words in [*OPTIONS[module], ["--seeds", "0"], ["--seeds", HUGE]]:
+        assert module.main([*words, "--output", str(tmp_path / "none")]) == 2, words
+        assert words[0].removeprefix("--") in capsys.readouterr().err.replace("_", "-")
+        assert not (tmp_path / "none").exists()
 
 
 def test_the_picture_of_times_and_of_examples_can_be_drawn():

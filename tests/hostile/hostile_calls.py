@@ -158,6 +158,7 @@ def calls(folder: Path) -> dict[str, Call]:
         "jaxmlp.augment.random_crop": Call(
             augment.random_crop, {**image, "padding": 1, "fill": 0.0}, lambda f: jax.jit(f)(KEY, X)
         ),
+        "jaxmlp.augment.random_crop()": Call(augment.random_crop((2, 2), 1), {"key": KEY, "x": X}),
         "jaxmlp.augment.random_flip": Call(augment.random_flip, image, lambda f: jax.jit(f)(KEY, X)),
         "jaxmlp.augment.random_flip()": Call(flip, {"key": KEY, "x": X}),
         "jaxmlp.augment.chain": Call(augment.chain, {"augmentation": flip}, positional=("augmentation",)),

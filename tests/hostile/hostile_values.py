@@ -132,8 +132,10 @@ _dtypes = st.one_of(
 _scalars = st.one_of(
     st.integers(), st.floats(width=64), st.text(max_size=8), st.booleans(), st.none(), st.binary(max_size=4)
 )
+picked = st.integers(0, len(POOL) - 1).map(lambda place: POOL[place])
+"""A value from the pool."""
 drawn = st.one_of(
-    st.integers(0, len(POOL) - 1).map(lambda place: POOL[place]),
+    picked,
     _scalars,
     npst.arrays(_dtypes, st.sampled_from([(), (1,), (3,), (3, 4), (3, 3), (4, 3), (3, 1)])),
     st.lists(_scalars, max_size=4),

@@ -323,6 +323,11 @@ def test_several_writers_never_meet(tmp_path):
     assert errors == [] and names(tmp_path) == ["file"]
 
 
+def test_text_with_a_path_that_is_not_utf_8_is_written(tmp_path):
+    _files.write(tmp_path / "file", "of " + os.fsdecode(b"caf\xe9"))
+    assert (tmp_path / "file").read_bytes() == b"of caf\\udce9"
+
+
 def test_content_and_name_are_flushed_to_disk(tmp_path, monkeypatch):
     flushed = []
     fsync = os.fsync

@@ -160,7 +160,9 @@ def _matrix(problem, summary):
             if np.isfinite(pair.low):
                 hint += f", {score.difference(pair.low)} to {score.difference(pair.high)}{score.difference_unit}"
             half = " below" if j < i else ""
-            cells.append(f'<td class="{verdict}{half}" title="{_text(hint)}"><b>{verdict}</b>{small}</td>')
+            cells.append(
+                f'<td class="{_text(verdict)}{half}" title="{_text(hint)}"><b>{_text(verdict)}</b>{small}</td>'
+            )
         rows.append(f"<tr>{''.join(cells)}</tr>")
     heads = "".join(f"<th scope=col>{_text(row.label)}</th>" for row in summary.rows)
     unit = wording.unit_of(problem)
