@@ -44,7 +44,7 @@ import jax.numpy as jnp
 import optax
 from jax.tree_util import Partial
 
-from jaxmlp._arrays import PyTree, Scalar, Schedule, at_least_float32
+from jaxmlp._arrays import PyTree, Scalar, Schedule, at_least_float32, floating
 from jaxmlp._checks import check_real, one_number, shown
 
 __docformat__ = "google"
@@ -160,7 +160,7 @@ def apply_updates(params: PyTree, updates: PyTree) -> PyTree:
         [1.5 0.5]
     """
     check_same_form("updates", updates, "params", params)
-    return jax.tree.map(lambda p, u: p + jnp.asarray(u, jnp.result_type(p)), params, updates)
+    return jax.tree.map(lambda p, u: p + floating(u, jnp.result_type(p)), params, updates)
 
 
 def check_same_form(name: str, tree: PyTree, other_name: str, other: PyTree) -> None:

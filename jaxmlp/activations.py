@@ -6,6 +6,7 @@ each kink is stated.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import jax
@@ -177,6 +178,9 @@ def gelu(x: jax.Array) -> jax.Array:
 def gelu_tanh(x: jax.Array) -> jax.Array:
     """Return the usual approximation of gelu, x/2 (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))).
 
+    Differs from:
+        jax.nn.gelu and PyTorch, which lose all digits below -6 in float32, and whose derivative at -1e24 is not finite.
+
     Example:
         >>> import numpy as np
         >>> from jaxmlp.activations import gelu_tanh
@@ -189,7 +193,9 @@ def gelu_tanh(x: jax.Array) -> jax.Array:
     x = _floating(x)
     # Beyond 30 it is x or 0 to the last bit, and the derivative of x^3 would overflow and give NaN.
     inside = jnp.abs(x) < 30
-    near = jax.nn.gelu(jnp.where(inside, x, 0), approximate=True)
+    z = jnp.where(inside, x, 0)
+    # (1 + tanh u) / 2 = sigmoid(2 u), without the cancellation below 0.
+    near = z * jax.nn.sigmoid(math.sqrt(8 / math.pi) * (z + 0.044715 * z**3))
     return jnp.where(inside, near, jnp.where(x > 0, x, x * 0))
 
 

@@ -112,11 +112,14 @@ class Compiled(logging.Handler):
         self.names = []
         self.logging = jax.log_compiles()
         self.logging.__enter__()
-        logging.getLogger("jax").addHandler(self)
+        self.jax = logging.getLogger("jax")
+        self.propagate, self.jax.propagate = self.jax.propagate, False  # nobody else needs to read it
+        self.jax.addHandler(self)
         return self.names
 
     def __exit__(self, *error):
-        logging.getLogger("jax").removeHandler(self)
+        self.jax.removeHandler(self)
+        self.jax.propagate = self.propagate
         self.logging.__exit__(*error)
 
     def emit(self, record):
