@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import jaxmlp
-from jaxmlp.comparison import command, plans, problems, record
+from jaxmlp.comparison import command, comparing, plans, problems, record
 from jaxmlp.comparison.store import RunStore, load_arrays
 
 pytestmark = pytest.mark.usefixtures("rough", "no_hidden_layer", "few_seeds")
@@ -290,7 +290,7 @@ def edited(path, change):
 
 
 EDITS = {
-    "a number": lambda r: r["problems"]["digits"]["candidates"]["adam"]["race"]["test_accuracy"].__setitem__(0, 1.0),
+    "a number": lambda r: r["problems"]["digits"]["candidates"]["adam"]["race"]["test_score"].__setitem__(0, 1.0),
     "a name": lambda r: r["problems"]["digits"]["candidates"].update(best=r["problems"]["digits"]["candidates"]["sgd"]),
     "a field less": lambda r: r["problems"]["digits"].pop("race") and None,
     "another type": lambda r: r["problems"].update(digits=[]),
@@ -353,7 +353,7 @@ def test_a_full_disk_while_runs_are_kept_says_that_they_can_be_continued(tmp_pat
         runs.keep("one", {"x": np.ones(1)})
         full()
 
-    monkeypatch.setattr(command.protocol, "execute", filling)
+    monkeypatch.setattr(comparing.protocol, "execute", filling)
     assert run(tmp_path) == 2
     error = capsys.readouterr().err
     assert "No space left on device; mend that; finished runs are kept; to continue, repeat" in error

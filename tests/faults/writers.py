@@ -13,7 +13,7 @@ import numpy as np
 
 import jaxmlp
 from jaxmlp import _files
-from jaxmlp.comparison import command, store, toy
+from jaxmlp.comparison import command, comparing, store, toy
 from jaxmlp.comparison.problems import ProblemData
 from jaxmlp.datasets import cache, fetch
 from jaxmlp.datasets.raw import RawImages
@@ -136,10 +136,10 @@ def prepare():
     """Put stand-ins into this process, so that the comparison's command writes all its files and starts no JAX."""
     data = ProblemData(*[(np.zeros((2, 1), np.float32), np.zeros(2, np.int32))] * 3)
     command.problems.load = lambda *_, **__: data
-    command.protocol.check_fits = lambda *_: None
-    command.protocol.execute = _trained
-    command.record.provenance = lambda: toy.RECORD["provenance"]
-    command.figures.PER_PROBLEM = {}
+    comparing.protocol.check_fits = lambda *_: None
+    comparing.protocol.execute = _trained
+    comparing.record.provenance = lambda: toy.RECORD["provenance"]
+    comparing.figures.PER_PROBLEM = {}
 
 
 def _trained(plan, data, runs, on_run, **_):
@@ -148,7 +148,7 @@ def _trained(plan, data, runs, on_run, **_):
         found = runs.cached(name, lambda: {"x": np.full(500, content)})
         if set(found["x"].tolist()) != {content}:
             raise AssertionError("the runs of another comparison were taken")
-    entry = {**toy.PROBLEM, "plan": toy.PROBLEM["plan"] | {"first_seed": plan.first_seed}}
+    entry = {**toy.PROBLEM, "plan": {"first_seed": plan.first_seed}}
     return entry, {**toy.CURVES, "content": np.full(3, content)}
 
 
@@ -192,9 +192,9 @@ def _compared(folder):
     if not (out / "results.json").exists():
         return KEPT if kept else None
     try:
-        results, curves = command._read(out)
+        results, curves = comparing.read(out)
     except ValueError:
-        if kept and "curves.npz" in said_of(command._read, out):
+        if kept and "curves.npz" in said_of(comparing.read, out):
             return KEPT  # killed between the two; the runs of the new record are there
         raise
     (found,) = {results["problems"]["digits"]["plan"]["first_seed"] // 1000, *curves["digits/content"].tolist()}
