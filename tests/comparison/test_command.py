@@ -299,7 +299,7 @@ EDITS = {
     "a command": lambda r: r.update(command="python <script>alert(1)</script>"),
     "the digest": lambda r: r.update(sha256=""),
     "no digest": lambda r: r.pop("sha256") and None,
-    "nothing but its kind": lambda r: {"experiment": "optimizers", "format": 2},
+    "nothing but its kind": lambda r: {"experiment": "optimizers", "format": record.FORMAT},
 }
 
 
@@ -316,7 +316,7 @@ def test_an_edited_record_is_neither_reported_nor_extended(finished, reporting, 
 
 
 @pytest.mark.parametrize(
-    "text", ["[" * 100_000, '{"experiment": "optimizers", "format": 2, "a": ' + "[" * 500 + "]" * 500]
+    "text", ["[" * 100_000, '{"experiment": "optimizers", "format": 3, "a": ' + "[" * 500 + "]" * 500]
 )
 def test_a_record_nested_without_end_is_refused(reporting, tmp_path, capsys, text):
     (tmp_path / "results.json").write_text(text)
