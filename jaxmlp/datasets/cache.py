@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxmlp._files import writing
+from jaxmlp._files import remove_dead, writing
 from jaxmlp.datasets.raw import RawImages, checked
 
 _FORMAT = 1  # raise it when what is stored, or how a source is decoded, changes
@@ -24,6 +24,9 @@ def cached(name: str, sources: Sequence[Path], read: Callable[[], RawImages]) ->
     """
     key = _key(name, sources)  # before reading: if a source changes meanwhile, the key never matches
     path = _path(name, sources)
+    if path:
+        with contextlib.suppress(OSError):
+            remove_dead(path.parent)  # also where nothing is written
     raw = _recall(path, key) if path else None
     if raw is None:
         raw = read()

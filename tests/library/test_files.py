@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import errno
+import hashlib
 import os
 import re
 import resource
@@ -14,9 +15,12 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jaxmlp import _files
+from jaxmlp.datasets import cache, fetch
+from jaxmlp.datasets.raw import RawImages
 
 FORMS = ("write", "writing", "replacing")
 
@@ -234,6 +238,8 @@ def half_written(path):
     code = f"""
 import time
 from jaxmlp import _files
+from jaxmlp.datasets import cache, fetch
+from jaxmlp.datasets.raw import RawImages
 with _files.writing({str(path)!r}) as stream:
     stream.write(b"half")
     stream.flush()
@@ -321,6 +327,22 @@ def test_several_writers_never_meet(tmp_path):
     over.set()
     reader.join()
     assert errors == [] and names(tmp_path) == ["file"]
+
+
+def test_what_a_killed_writer_left_goes_also_where_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    source, left = tmp_path / "source", f"{_files._PREFIX}{_files._machine()}01234567"
+    source.write_bytes(b"x")
+    registered = fetch.RegisteredFile(source.as_uri(), 1, hashlib.sha256(b"x").hexdigest())
+    labels = np.zeros(1, np.uint8)
+    raw = RawImages(np.zeros((1, 28, 28), np.uint8), labels, np.zeros((1, 28, 28), np.uint8), labels)
+    for _ in range(2):
+        fetch.fetch("set", {"file": registered}, tmp_path / "data", mirror=None, by_hand=tmp_path)
+        cache.cached("set", [source], lambda: raw)
+        found = list(tmp_path.rglob(f"{_files._PREFIX}*"))
+        assert found == []
+        for folder in (tmp_path / "data", tmp_path / "jaxmlp" / "datasets"):
+            (folder / left).touch()
 
 
 def test_text_with_a_path_that_is_not_utf_8_is_written(tmp_path):
