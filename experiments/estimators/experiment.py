@@ -87,6 +87,7 @@ def _parser():
     some("--parts", PARTS, "PART", "some of: " + "; ".join(f"{name}, {text}" for name, text in PARTS.items()))
     some("--problems", quality.PROBLEMS, "NAME", f"data sets of quality, some of {', '.join(quality.PROBLEMS)}")
     some("--solvers", quality.SOLVERS, "NAME", f"solvers of quality, some of {', '.join(quality.SOLVERS)}")
-    add("--epochs", type=int, default=5, least=1, metavar="N", help="passes over MNIST per fit")
-    add("--turns", type=int, default=3, least=1, metavar="N", help="turns of MNIST")
+    count = command.up_to(command.LARGEST)
+    add("--epochs", type=count, default=5, least=1, metavar="N", help="passes over MNIST per fit")
+    add("--turns", type=count, default=3, least=1, metavar="N", help="turns of MNIST")
     return parser

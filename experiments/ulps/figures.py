@@ -29,13 +29,13 @@ def overview(results: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
             for library, parts in by_kind[kind][name].items():
                 for part, found in parts.items():
                     shape = "o" if kind == "rules" or part == "value" else "s"
-                    style = {"color": COLOURS[library], "mfc": COLOURS[library] if part == "value" else "none"}
+                    inside = COLOURS[library] if part == "value" else "none"
                     mark = shape if np.isfinite(found["worst"]) else "X"
                     # The others beside ours, slightly above it, so that equal errors are seen.
                     shift = 0.0 if library == "jaxmlp" else -0.25
                     size = 6 if library == "jaxmlp" else 4
                     at = np.clip(found["worst"], _LEAST, end)
-                    axis.plot(at, place + shift, mark, ms=size, **style)
+                    axis.plot(at, place + shift, mark, ms=size, color=COLOURS[library], mfc=inside)
         axis.axvline(0.5, color="k", linewidth=0.8, linestyle=":")
         axis.set(xscale="log", xlim=(0.8 * _LEAST, 1.3 * end), ylim=(len(names) - 0.5, -0.8), title=dtype)
         axis.set_xlabel("largest error in ulps")

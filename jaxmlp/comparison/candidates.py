@@ -109,7 +109,7 @@ class Candidate:
         """Return the part of a point that the recipe takes; the rest belongs to training."""
         return {name: value for name, value in point.items() if name not in self.of_training(point)}
 
-    def of_training(self, point: Mapping[str, float]) -> dict[str, float]:
+    def of_training(self, point: Mapping[str, Any]) -> dict[str, Any]:
         """Return the part of a point that belongs to training: l2, dropout, batch_size and initial_scale."""
         found = {name: value for name, value in point.items() if name in OF_TRAINING}
         return {name: value for name, value in found.items() if not _has(self.factory, name)}

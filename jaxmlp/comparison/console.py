@@ -140,7 +140,7 @@ class _Limits(NamedTuple):
         if self.above is not None:
             one_number(self.flag, value, self.above, open_low=True)
         if self.choices is not None:
-            check_choice(f"value of {self.flag}", value, self.choices)
+            check_choice(f"value of {self.flag}", str(value), self.choices)
 
 
 def add_data_options(parser: Parser) -> None:

@@ -112,6 +112,10 @@ def test_merged_records_give_the_record_of_both(sgd, both, tmp_path):
     assert merged["problems"]["digits"]["timed_apart"]
 
 
+def sealed(results):
+    return results | {"sha256": record.seal(results)}
+
+
 def test_records_that_do_not_fit_together_are_refused(sgd, both, tmp_path, capsys):
     assert command.main(["merge", str(sgd), str(both), "--output", str(tmp_path / "c")]) == 2
     assert "both have the candidates sgd" in capsys.readouterr().err
@@ -120,7 +124,7 @@ def test_records_that_do_not_fit_together_are_refused(sgd, both, tmp_path, capsy
     entry = results["problems"]["digits"]
     entry["candidates"] = {"mine": entry["candidates"]["sgd"]}
     entry["problem"]["batch_size"] = 16
-    record.write(other / "results.json", results)
+    record.write(other / "results.json", sealed(results))
     assert command.main(["merge", str(sgd), str(other), "--output", str(tmp_path / "c")]) == 2
     assert "problem.batch_size: 32 before, 16 now" in capsys.readouterr().err and not (tmp_path / "c").exists()
     assert command.main(["merge", str(sgd), str(other), "--output", str(both)]) == 2
@@ -146,10 +150,10 @@ def test_a_record_is_not_added_to_under_other_settings(sgd, tmp_path, capsys):
     assert "several hyperparameters" in capsys.readouterr().err
     results = record.read(folder / "results.json")
     results["problems"]["digits"]["plan"]["seeds"] = 7
-    record.write(folder / "results.json", results)
+    record.write(folder / "results.json", sealed(results))
     assert run(folder, "--add", "momentum") == 2
     assert "plans.digits.seeds: 7 before, 2 now" in capsys.readouterr().err
-    record.write(folder / "results.json", results | {"arguments": None})
+    record.write(folder / "results.json", sealed(results | {"arguments": None}))
     assert run(folder, "--add", "momentum") == 2
     assert "was not made by one command" in capsys.readouterr().err
 
@@ -252,7 +256,7 @@ def test_any_name_is_written_as_it_is(searched, tmp_path):
     assert "<i>" not in page and html.escape(name) in page
     assert "Sensitivity to the learning rate" in page and "Sensitivity to beta" in page and "tries" in page
     row = next(line for line in report.latex_table("digits", entry, found).splitlines() if line.startswith("a/b"))
-    assert row.startswith("a/b $<$i$>$\\&\"' {[}red{]}\\_\\$\\% & ")
+    assert row.startswith("a/b \\textless{}i\\textgreater{}\\&\"' {[}red{]}\\_\\$\\% & ")
     assert "a/b \\<i>\\&\"' \\[red\\]\\_\\$%" in report.markdown_tables("digits", entry, found)
     screen = Console(width=200, record=True, file=io.StringIO())
     for table in report.screen_tables("digits", entry, found):
