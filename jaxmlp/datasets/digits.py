@@ -1,5 +1,7 @@
 """scikit-learn's handwritten digits, which are part of its wheel."""
 
+from typing import Any
+
 import numpy as np
 
 from jaxmlp._checks import need
@@ -20,7 +22,8 @@ def load_digits() -> Dataset:
     from sklearn.datasets import load_digits as sklearn_digits
     from sklearn.model_selection import train_test_split
 
-    pixels, labels = sklearn_digits(return_X_y=True)
+    loaded: Any = sklearn_digits(return_X_y=True)  # arrays, though its type has data frames as well
+    pixels, labels = loaded
     x = (pixels / _LARGEST_PIXEL).astype(np.float32)
     y = labels.astype(np.int32)
     train, test = train_test_split(np.arange(len(y)), test_size=_TEST_FRACTION, stratify=y, random_state=_SPLIT_SEED)
