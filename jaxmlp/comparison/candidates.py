@@ -167,7 +167,7 @@ def resolve(
 
     Example:
         >>> list(resolve(["sgd", "adam"], schedules=["constant", "cosine"]))
-        ['sgd', 'sgd, cosine', 'adam', 'adam, cosine']
+        ['sgd', 'sgd (cosine)', 'adam', 'adam (cosine)']
     """
     found: dict[str, Candidate] = {}
     for one in given:
@@ -219,7 +219,7 @@ def scheduled(found: Mapping[str, Candidate], schedules: Sequence[str]) -> dict[
             made[name] = candidate
             continue
         for schedule in schedules:
-            called = name if schedule == "constant" else f"{name}, {schedule}"
+            called = name if schedule == "constant" else f"{name} ({schedule})"
             made[called] = dataclasses.replace(candidate, name=called, schedule=schedule)
     return made
 

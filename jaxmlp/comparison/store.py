@@ -244,8 +244,8 @@ def quoted(name: str) -> str:
     """Return a name for use within the name of a file or of an array: letters, digits and a few signs stay as they are.
 
     Example:
-        >>> quoted("adam, cosine"), quoted("a/b")
-        ('adam, cosine', 'a%2Fb')
+        >>> quoted("adam (cosine)"), quoted("a/b")
+        ('adam (cosine)', 'a%2Fb')
     """
     return urllib.parse.quote(name, safe=" ,+=()")
 

@@ -201,11 +201,11 @@ def display(name: str) -> str:
     """Return a name as a reader knows it.
 
     Example:
-        >>> display("rmsprop"), display("my_rule"), display("adam, cosine")
-        ('RMSProp', 'my_rule', 'Adam, cosine')
+        >>> display("rmsprop"), display("my_rule"), display("adam (cosine)")
+        ('RMSProp', 'my_rule', 'Adam (cosine)')
     """
-    rule, comma, schedule = name.partition(", ")
-    return _NAMES.get(rule, rule) + comma + schedule
+    rule, bracket, schedule = name.partition(" (")
+    return _NAMES.get(rule, rule) + bracket + schedule
 
 
 def join(words: Sequence[str], last: str = "and") -> str:

@@ -154,9 +154,9 @@ def test_names_are_different_as_they_are_shown():
 
 def test_schedules_multiply_the_candidates_and_end_where_they_should():
     found = resolve(["sgd", "optax.lion"], schedules=["constant", "cosine"])
-    assert list(found) == ["sgd", "sgd, cosine", "lion", "lion, cosine"]
+    assert list(found) == ["sgd", "sgd (cosine)", "lion", "lion (cosine)"]
     assert found["sgd"].recipe(["learning_rate"], 10) is jaxmlp.optimizers.sgd
-    rule = found["sgd, cosine"].recipe(["learning_rate"], 10)(learning_rate=0.5)
+    rule = found["sgd (cosine)"].recipe(["learning_rate"], 10)(learning_rate=0.5)
     steps, state = [], rule.init(jnp.zeros(1))
     for _ in range(11):
         update, state = rule.update(jnp.ones(1), state)
