@@ -6,6 +6,7 @@ Every function is pure and works with `jax.jit`, `jax.grad` and `jax.vmap`. The 
 - `jaxmlp.optimizers` has the update rules as optax defines them, `jaxmlp.dialects` as other libraries do;
   `jaxmlp.schedules` has learning rates that change with the step.
 - `fit` trains one network, `sweep` a grid of hyperparameters times random keys, each as one compiled program.
+- `jaxmlp.instruments` measure what training does: steps, gradients, curvature.
 - `jaxmlp.datasets` loads data, `jaxmlp.data` prepares it, `jaxmlp.augment` changes images during training.
 - `save` and `load` keep parameters and the state of a run in safetensors files.
 - `jaxmlp.comparison` compares optimizers, `jaxmlp.estimators` has scikit-learn's interface. Both are imported only by
@@ -31,6 +32,7 @@ from jaxmlp import (
     data,
     datasets,
     dialects,
+    instruments,
     losses,
     metrics,
     network,
@@ -46,7 +48,7 @@ from jaxmlp.network import Layer, Network, Params, mlp
 from jaxmlp.objectives import accuracy, dead_units, gradient_norms, largest_weights, objective
 from jaxmlp.optimizers import apply_updates
 from jaxmlp.schedules import Schedule
-from jaxmlp.training import Best, FitResult, History, Step, TrainState, fit, sweep
+from jaxmlp.training import Best, FitResult, History, Step, TrainState, fit, sweep, take_step
 
 __all__ = [
     "Best",
@@ -72,6 +74,7 @@ __all__ = [
     "exact_match",
     "fit",
     "gradient_norms",
+    "instruments",
     "largest_weights",
     "load",
     "losses",
@@ -86,6 +89,7 @@ __all__ = [
     "save",
     "schedules",
     "sweep",
+    "take_step",
     "training",
 ]
 

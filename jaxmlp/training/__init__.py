@@ -13,6 +13,7 @@ The types of the functions that they take:
 from jaxmlp.training.forms import Augment, EvalParams, Examples, LossFn, Metric, StepMetric
 from jaxmlp.training.loop import fit
 from jaxmlp.training.results import Best, FitResult, History, Step, TrainState
+from jaxmlp.training.steps import take_step
 from jaxmlp.training.sweeps import sweep
 
 __docformat__ = "google"
@@ -30,4 +31,5 @@ __all__ = [
     "TrainState",
     "fit",
     "sweep",
+    "take_step",
 ]

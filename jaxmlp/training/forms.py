@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 import jax
 
 from jaxmlp._arrays import PyTree
+from jaxmlp.instruments import Instrument
 from jaxmlp.training.results import Step
 
 LossFn = Callable[..., jax.Array]
@@ -29,4 +30,5 @@ class Options(TypedDict, total=False):
     augment: Augment | None
     step_metrics: Mapping[str, StepMetric] | None
     eval_params: EvalParams | None
+    instruments: Mapping[str, Instrument] | None
     shuffle: bool

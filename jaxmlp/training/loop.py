@@ -6,6 +6,7 @@ from typing import Any, Literal, TypeVar, Unpack, overload
 import jax
 import optax
 
+from jaxmlp.instruments import Instrument
 from jaxmlp.training.arguments import check_arguments
 from jaxmlp.training.forms import Augment, EvalParams, Examples, LossFn, Metric, Options, StepMetric
 from jaxmlp.training.program import run, task_of
@@ -111,6 +112,7 @@ def fit(
     patience: int | None = None,
     eval_params: EvalParams | None = None,
     shuffle: bool = True,
+    instruments: Mapping[str, Instrument] | None = None,
 ) -> FitResult[Any, Any, Any]:
     """Train params by mini-batch gradient descent, as one XLA program.
 
@@ -153,6 +155,10 @@ def fit(
             they take gradients, e.g. optax.contrib.schedule_free_eval_params. Validation loss and metrics are measured
             there, and so is the best epoch, whose parameters result.best holds; result.params stay those of training.
         shuffle: take the examples in a new random order each epoch; if False in their own.
+        instruments: name -> instrument, e.g. {"sharpness": jaxmlp.instruments.largest_eigenvalue(every=100)}; measured
+            at the steps that its interval divides, into history.instruments. Between them nothing of it is computed,
+            also under vmap over keys, parameters and hyperparameters; under vmap over states it is computed at every
+            step, unless their steps are mapped by None.
 
     Returns:
         FitResult(params, state, history), whose property best is set with keep_best or patience.
@@ -173,7 +179,7 @@ def fit(
         >>> print(net.apply(result.params, xor.test[0]).argmax(axis=1))
         [0 1 1 0]
     """
-    task = task_of(loss_fn, optimizer, metrics, step_metrics, augment, patience, eval_params)
+    task = task_of(loss_fn, optimizer, metrics, step_metrics, augment, patience, eval_params, instruments)
     check_arguments(task, params, train, key, epochs, batch_size, validation, keep_best, shuffle, state)
     start = (params, key) if state is None else state
     settings = {"epochs": int(epochs), "batch_size": int(batch_size), "keep_best": keep_best, "shuffle": shuffle}

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmlp.instruments import Instrument
 from jaxmlp.optimizers import apply_updates
+from jaxmlp.training import recording
 from jaxmlp.training.arguments import functions
 from jaxmlp.training.forms import Augment, EvalParams, LossFn, Metric, StepMetric
 from jaxmlp.training.partition import combine, partition
@@ -28,13 +30,15 @@ class Task(NamedTuple):
     augment: Augment | None
     patience: int | None
     eval_params: EvalParams | None
+    instruments: dict[str, Instrument]
 
 
-def task_of(loss_fn, optimizer, metrics, step_metrics, augment, patience, eval_params) -> Task:
-    """Collect what decides a run; raise a TypeError if metrics are not a dict of functions."""
+def task_of(loss_fn, optimizer, metrics, step_metrics, augment, patience, eval_params, instruments) -> Task:
+    """Collect what decides a run; raise a TypeError if metrics or instruments are not a dict of them."""
     metrics = functions("metrics", metrics, "(params, x, y) -> array")
     step_metrics = functions("step_metrics", step_metrics, "(step) -> array")
-    return Task(loss_fn, optimizer, metrics, step_metrics, augment, patience, eval_params)
+    instruments = recording.checked(instruments)
+    return Task(loss_fn, optimizer, metrics, step_metrics, augment, patience, eval_params, instruments)
 
 
 def run(task: Task, start, train, validation, *, epochs, batch_size, keep_best, shuffle) -> FitResult[Any]:
@@ -51,7 +55,7 @@ def _run(numbers, start, train, validation, *, program, epochs, batch_size, keep
     state = _started(task, start, validation, keep_best)
 
     def epoch(state) -> Any:
-        state, step_losses, train_loss, by_step = _epoch(task, state, train, batch_size, shuffle)
+        state, step_losses, train_loss, by_step, readings = _epoch(task, state, train, batch_size, shuffle)
         params = state.params
         if task.eval_params is not None:
             params = task.eval_params(state.opt_state, params)
@@ -59,22 +63,29 @@ def _run(numbers, start, train, validation, *, program, epochs, batch_size, keep
         measured = {name: metric(params, *(validation or ())) for name, metric in task.metrics.items()}
         if keep_best:
             state = state._replace(best=_better(state, params, validation_loss))
-        return state, (train_loss, validation_loss, measured, by_step, _first_nonfinite(step_losses))
+        return state, (train_loss, validation_loss, measured, by_step, _first_nonfinite(step_losses), readings)
 
-    def epoch_unless_stopped(state, _):
+    def epoch_unless_stopped(state, steps):
         if task.patience is None:
             return epoch(state)
         since = (state.epoch - 1 - state.best.epoch).astype(jnp.float32)
-        return jax.lax.cond(since >= task.patience, functools.partial(_skip, epoch), epoch, state)
+        # Under vmap state.steps differs from run to run once one has stopped; the epoch's own count does not, and where
+        # it is due an instrument is due in all runs.
+        counted = epoch if steps is None else lambda state: epoch(state._replace(steps=steps))
+        return jax.lax.cond(since >= task.patience, functools.partial(_skip, epoch), counted, state)
 
     first_step = state.steps
-    state, reports = scan(epoch_unless_stopped, state, None, epochs)
-    train_loss, validation_loss, measured, by_step, bad_steps = reports
     steps_per_epoch = -(-_length(train) // batch_size)
+    counts = None
+    if task.instruments and task.patience is not None:
+        counts = first_step + jnp.arange(epochs, dtype=jnp.int32) * steps_per_epoch
+    state, reports = scan(epoch_unless_stopped, state, counts, epochs)
+    train_loss, validation_loss, measured, by_step, bad_steps, readings = reports
     bad_epoch = jnp.argmax(bad_steps >= 0)
     bad_step = first_step + bad_epoch.astype(jnp.int32) * steps_per_epoch + bad_steps[bad_epoch]
     first_nonfinite_step = jnp.where(jnp.any(bad_steps >= 0), bad_step, -1)
-    history = History(train_loss, validation_loss, measured, first_nonfinite_step, by_step)
+    readings = recording.joined(task.instruments, readings, epochs * steps_per_epoch)
+    history = History(train_loss, validation_loss, measured, first_nonfinite_step, by_step, readings)
     return FitResult(state.params, state, history)
 
 
@@ -85,6 +96,8 @@ def _started(task, start, validation, keep_best):
         params, key = start
         zero = jnp.zeros((), jnp.int32)
         state = TrainState(params, initial(task.optimizer, params), key, zero, steps=zero)
+    if task.instruments and state.start is None:
+        state = state._replace(start=state.params)
     if not keep_best:
         return state._replace(best=None)
     if state.best is None:
@@ -118,7 +131,8 @@ def _epoch(task, state, train, batch_size, shuffle):
     """Pass over the training set once.
 
     Returns:
-        The state, the loss of each step, the mean of these over examples, and the step metrics of each step.
+        The state, the loss of each step, the mean of these over examples, the step metrics of each step, and the
+        readings of the instruments.
     """
     order_key, noise_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
     n = _length(train)
@@ -126,7 +140,7 @@ def _epoch(task, state, train, batch_size, shuffle):
     order = jax.random.permutation(order_key, n) if shuffle else jnp.arange(n)
 
     def step(carry, rows_and_index):
-        params, opt_state = carry
+        params, opt_state, readings = carry
         rows, index = rows_and_index
         x, y, *weight = jax.tree.map(lambda a: jnp.asarray(a).at[rows].get(mode="promise_in_bounds"), tuple(train))
         step_key = jax.random.fold_in(noise_key, index)
@@ -145,14 +159,17 @@ def _epoch(task, state, train, batch_size, shuffle):
         params = own(params, functools.partial(step_loss, params))
         loss, grads = jax.value_and_grad(step_loss)(params)
         updates, opt_state = update(task.optimizer, step_loss, loss, grads, opt_state, params)
-        taken = Step(loss, params, grads, updates, opt_state, state.steps + index, x, y)
+        taken = Step(loss, params, grads, updates, opt_state, state.steps + index, x, y, *(weight or [None]), step_key)
+        taken = taken._replace(loss_fn=task.loss_fn, optimizer=task.optimizer, start=state.start)
         measured = {name: metric(taken) for name, metric in task.step_metrics.items()}
+        readings = recording.record(task.instruments, readings, taken, state.steps)
         totals = [jnp.sum(w.astype(_sum_dtype(loss.dtype))) for w in weight]
-        return (apply_updates(params, updates), opt_state), (loss, measured, totals)
+        return (apply_updates(params, updates), opt_state, readings), (loss, measured, totals)
 
     batches = order[: steps * batch_size].reshape(steps, batch_size)
     indices = jnp.arange(steps, dtype=jnp.int32)
-    carry, by_step = scan(step, (state.params, state.opt_state), (batches, indices), steps)
+    readings = recording.blank(task.instruments, step, state, (batches[0], indices[0]), steps + (remainder > 0))
+    carry, by_step = scan(step, (state.params, state.opt_state, readings), (batches, indices), steps)
     weights = jnp.full(steps, batch_size / n)
     if remainder:
         carry, last = step(carry, (order[steps * batch_size :], jnp.int32(steps)))
@@ -164,10 +181,10 @@ def _epoch(task, state, train, batch_size, shuffle):
     if totals:
         weights = totals[0] / jnp.sum(totals[0])
     train_loss = jnp.sum(step_losses * weights.astype(step_losses.dtype))
-    params, opt_state = carry
+    params, opt_state, readings = carry
     taken = steps + (remainder > 0)
     state = state._replace(params=params, opt_state=opt_state, epoch=state.epoch + 1, steps=state.steps + taken)
-    return state, step_losses, train_loss, measured
+    return state, step_losses, train_loss, measured, recording.without_spare_row(readings)
 
 
 def _first_nonfinite(losses):

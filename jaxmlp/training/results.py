@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from jaxmlp._arrays import PyTree
+from jaxmlp.instruments import Readings
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar  # part of every type checker; defaults came with Python 3.13
@@ -53,13 +54,15 @@ class TrainState(NamedTuple, Generic[P, BestT]):
     """The best epoch so far; None without keep_best and patience."""
     steps: jax.Array = np.int32(0)  # pyright: ignore[reportAssignmentType]
     """Number of steps done, int32 scalar."""
+    start: PyTree = None
+    """The parameters with which the run began; None without instruments."""
 
     if not TYPE_CHECKING:  # FitResult[Params] alone, before Python has defaults of type variables
         __class_getitem__ = classmethod(types.GenericAlias)
 
 
 class Step(NamedTuple):
-    """One step of training, as a step metric sees it."""
+    """One step of training, as step metrics and instruments see it."""
 
     loss: jax.Array
     """Scalar, the loss of the batch at params."""
@@ -77,6 +80,16 @@ class Step(NamedTuple):
     """The inputs of the batch, augmented."""
     y: PyTree = None
     """The targets of the batch."""
+    weight: Any = None
+    """The weights of the batch's examples, (batch,); None without."""
+    key: jax.Array | None = None
+    """The key that the loss of this step was given."""
+    loss_fn: Any = None
+    """(params, x, y, *, key=None) -> scalar; with a weight its fourth argument."""
+    optimizer: Any = None
+    """What made the updates."""
+    start: PyTree = None
+    """The parameters with which the run began; None without instruments."""
 
 
 class History(NamedTuple, Generic[LossT]):
@@ -95,6 +108,8 @@ class History(NamedTuple, Generic[LossT]):
     """int32 scalar, the step (counted from 0 at epoch 0) of the first non-finite loss; -1 for never."""
     step_metrics: dict[str, jax.Array] = {}  # noqa: RUF012 - read only
     """Name -> (epochs, steps, ...), measured at every step."""
+    instruments: dict[str, Readings] = {}  # noqa: RUF012 - read only
+    """Name -> Readings(steps, values), measured at the instrument's interval in this call."""
 
     if not TYPE_CHECKING:  # FitResult[Params] alone, before Python has defaults of type variables
         __class_getitem__ = classmethod(types.GenericAlias)

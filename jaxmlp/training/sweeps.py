@@ -13,6 +13,8 @@ import numpy as np
 
 from jaxmlp._arrays import PyTree, is_concrete
 from jaxmlp._checks import check_choice, check_count, check_keys, check_real, shown
+from jaxmlp.instruments import Instrument
+from jaxmlp.optimizers import sgd
 from jaxmlp.training.arguments import check_arguments
 from jaxmlp.training.factories import by_point, inside
 from jaxmlp.training.forms import Augment, EvalParams, Examples, LossFn, Metric, StepMetric
@@ -21,6 +23,7 @@ from jaxmlp.training.partition import combine, partition
 from jaxmlp.training.program import run, task_of
 from jaxmlp.training.results import FitResult
 from jaxmlp.training.settings import applied, thread_settings
+from jaxmlp.training.steps import take_step
 
 P = TypeVar("P")
 Execution = Literal["auto", "threads", "vmap"]
@@ -48,6 +51,7 @@ def sweep(
     runs_at_once: int | None = None,
     history_only: bool = False,
     on_run: Callable[[int, int], None] | None = None,
+    instruments: Mapping[str, Instrument] | None = None,
 ) -> FitResult[P]:
     """Train one run for every point of the grid and every key, all from one compiled program.
 
@@ -87,6 +91,7 @@ def sweep(
             many runs as fit into the free memory of the device.
         history_only: leave params and state out of the result (None), which saves memory in large populations.
         on_run: called as on_run(runs done, total number of runs) whenever runs end.
+        instruments: name -> instrument, as for fit; between its steps an instrument costs nothing here either.
 
     Returns:
         FitResult whose leaves have the leading axes (points, keys).
@@ -122,7 +127,7 @@ def sweep(
         raise ValueError('execution="threads" needs concrete arguments; inside jit, vmap or grad leave it "auto"')
     factory = None if concrete else inside(optimizer, points, params, concrete=False)
     first = optimizer(**{name: values[0] for name, values in points.items()})
-    described = task_of(loss_fn, first, metrics, step_metrics, augment, patience, eval_params)
+    described = task_of(loss_fn, first, metrics, step_metrics, augment, patience, eval_params, instruments)
     check_arguments(described, params, train, keys[0], epochs, batch_size, validation, keep_best, shuffle, None)
 
     if execution == "vmap" or (execution == "auto" and jax.default_backend() != "cpu"):
@@ -273,6 +278,12 @@ def _bytes_per_run(shared):
     batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((batch_size, *jnp.shape(a)[1:]), jnp.result_type(a)), train)
     step_loss = functools.partial(shared.task.loss_fn, key=jax.random.key(0))
     traced = [jax.make_jaxpr(jax.value_and_grad(step_loss))(params, *batch)]
+    for instrument in shared.task.instruments.values():
+
+        def seen(params, batch, key, instrument=instrument):
+            return instrument(take_step(shared.task.loss_fn, params, sgd(1.0), batch, key=key), key)
+
+        traced += [jax.make_jaxpr(seen)(params, batch, jax.random.key(0))]
     if shared.task.augment is not None:
         traced += [jax.make_jaxpr(shared.task.augment)(jax.random.key(0), batch[0])]
     if validation is not None:

@@ -1,0 +1,102 @@
+"""Instruments: what training does while it does it, measured inside the compiled program.
+
+Give them to `fit` or `sweep` by names of your own, each with its interval; between its steps nothing of it is computed:
+
+    >>> import jax, jaxmlp
+    >>> from jaxmlp import instruments
+    >>> xor, net = jaxmlp.datasets.load("xor"), jaxmlp.mlp((2, 8, 2))
+    >>> run = jaxmlp.objective(net.apply), net.init(jax.random.key(0)), jaxmlp.optimizers.sgd(0.5), xor.train
+    >>> seen = {"gradient": instruments.gradient_norm(), "sharpness": instruments.largest_eigenvalue(every=10)}
+    >>> result = jaxmlp.fit(*run, key=jax.random.key(1), epochs=30, batch_size=4, instruments=seen)
+    >>> readings = result.history.instruments["sharpness"]
+    >>> print(readings.steps, readings.values.shape)
+    [ 0 10 20] (3,)
+
+Each takes any loss and any pytree of parameters. The loss must be the mean over the examples of a batch. Costs, in
+gradients of a batch: none for what reads or compares vectors of parameters; about three for `alpha`; a gradient per
+example, which takes memory for batch times parameters, for the tests of agreement and noise; two for each
+Hessian-vector product. Instruments of one interval share their per-example gradients.
+
+- Step size: loss, learning rate (given and effective), update size and ratio, distance, alpha.
+- Gradients: norm, histograms, agreement of examples (norm test, inner product test, orthogonality test), noise
+  (signal-to-noise ratio, noise scale, CABS, early stopping).
+- Curvature: largest and smallest eigenvalue, spectrum, trace, Takeuchi's criterion, critical batch size, optimal
+  learning rate, curvature along the update.
+"""
+
+from jaxmlp.instruments.curvature import (
+    critical_batch_size,
+    hessian_trace,
+    optimal_learning_rate,
+    tic_diagonal,
+    tic_trace,
+    update_curvature,
+)
+from jaxmlp.instruments.eigenvalues import hessian_spectrum, largest_eigenvalue, smallest_eigenvalue
+from jaxmlp.instruments.gradients import (
+    gradient_norm,
+    gradient_norm_by_leaf,
+    inner_product_test,
+    norm_test,
+    orthogonality_test,
+)
+from jaxmlp.instruments.histograms import gradient_histogram, gradient_histogram_2d
+from jaxmlp.instruments.instrument import Instrument, Readings
+from jaxmlp.instruments.landing import alpha
+from jaxmlp.instruments.noise import (
+    cabs_batch_size,
+    cabs_learning_rate,
+    early_stopping,
+    gradient_noise_scale,
+    mean_gsnr,
+)
+from jaxmlp.instruments.step_size import (
+    distance,
+    distance_by_leaf,
+    effective_learning_rate,
+    learning_rate,
+    loss,
+    parameters,
+    update_norm,
+    update_norm_by_leaf,
+    update_ratio,
+    update_ratio_by_leaf,
+)
+
+__docformat__ = "google"
+__all__ = [
+    "Instrument",
+    "Readings",
+    "alpha",
+    "cabs_batch_size",
+    "cabs_learning_rate",
+    "critical_batch_size",
+    "distance",
+    "distance_by_leaf",
+    "early_stopping",
+    "effective_learning_rate",
+    "gradient_histogram",
+    "gradient_histogram_2d",
+    "gradient_noise_scale",
+    "gradient_norm",
+    "gradient_norm_by_leaf",
+    "hessian_spectrum",
+    "hessian_trace",
+    "inner_product_test",
+    "largest_eigenvalue",
+    "learning_rate",
+    "loss",
+    "mean_gsnr",
+    "norm_test",
+    "optimal_learning_rate",
+    "orthogonality_test",
+    "parameters",
+    "smallest_eigenvalue",
+    "tic_diagonal",
+    "tic_trace",
+    "update_curvature",
+    "update_norm",
+    "update_norm_by_leaf",
+    "update_ratio",
+    "update_ratio_by_leaf",
+]

@@ -1,0 +1,319 @@
+"""Instruments as functions of one step: against closed forms, NumPy by hand and a brute-force Hessian."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpy_mlp
+import optax
+import pytest
+from jax.flatten_util import ravel_pytree
+
+import jaxmlp
+from experiments.cockpit import quadratic
+from jaxmlp import instruments
+from jaxmlp.instruments import Instrument
+
+KEY = jax.random.key(3)
+
+
+def assert_close(found, expected, rtol):
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol), found, expected)
+
+
+@pytest.fixture(scope="module")
+def closed_forms():
+    return quadratic.expected()
+
+
+# A quadratic with known noise and spectrum
+
+NAMES = sorted(set(instruments.__all__) - {"Instrument", "Readings"})
+RANDOM = {"hessian_trace", "tic_trace", "tic_diagonal", "critical_batch_size"}
+
+
+def test_every_instrument_has_a_closed_form(closed_forms):
+    assert sorted(closed_forms) == NAMES
+    assert {name for name, entry in closed_forms.items() if entry.random} == RANDOM
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - RANDOM))
+def test_the_closed_form_on_a_quadratic(name, closed_forms, x64):
+    # Sums of a few products of numbers of the order of 1; the histograms are exact.
+    assert_close(closed_forms[name].instrument(quadratic.step(), KEY), closed_forms[name].value, 1e-12)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - RANDOM))
+def test_the_closed_form_in_float32(name, closed_forms):
+    found = closed_forms[name].instrument(quadratic.step(jnp.float32), KEY)
+    # alpha and the noise scale are differences of nearly equal numbers, which loses a digit or two of seven.
+    assert_close(found, closed_forms[name].value, 1e-4)
+    assert all(leaf.dtype in (jnp.float32, jnp.int32) for leaf in jax.tree.leaves(found))
+
+
+@pytest.mark.parametrize("name", ["hessian_trace", "critical_batch_size"])
+def test_an_unbiased_estimate_has_the_right_mean_over_ten_thousand_draws(name, closed_forms, x64):
+    entry, step = closed_forms[name], quadratic.step()
+    draws = np.asarray(jax.vmap(lambda key: entry.instrument(step, key))(jax.random.split(KEY, quadratic.DRAWS)))
+    half_width = 3.3 * draws.std(ddof=1) / np.sqrt(len(draws))  # 99.9 %
+    assert 0 < half_width < 0.03 * entry.value
+    assert abs(draws.mean() - entry.value) < half_width
+
+
+@pytest.mark.parametrize("name", ["tic_trace", "tic_diagonal"])
+def test_a_ratio_of_estimates_comes_close_with_many_draws(name, closed_forms, x64):
+    # The entries of the diagonal have a relative standard error of less than 2 % with 10,000 draws.
+    assert_close(closed_forms[name].instrument(quadratic.step(), KEY), closed_forms[name].value, 0.05)
+
+
+def test_the_noise_scale_is_unbiased_over_ten_thousand_batches(x64):
+    def loss_fn(w, x, y, *, key=None):
+        return ((w[None] - x) ** 2).sum(axis=1).mean() / 2
+
+    truth, w = np.array([1.0, 2.0, 0.5]), jnp.array([0.5, 0.5, 0.5])  # standard deviations; the true gradient is w
+
+    def reading(key):
+        x = jax.random.normal(key, (8, 3)) * truth[None]
+        return instruments.gradient_noise_scale()(jaxmlp.take_step(loss_fn, w, jaxmlp.optimizers.sgd(0.1), (x, None)))
+
+    found = jax.vmap(reading)(jax.random.split(KEY, 10_000))
+    for name, expected in (("trace", np.sum(truth**2)), ("signal", 0.75)):
+        values = np.asarray(found[name])
+        assert abs(values.mean() - expected) < 3.3 * values.std(ddof=1) / 100, name
+    # The ratio of the means, as the docstring advises.
+    assert found["trace"].mean() / found["signal"].mean() == pytest.approx(5.25 / 0.75, rel=0.1)
+
+
+def test_early_stopping_is_zero_on_average_at_a_minimum(x64):
+    def loss_fn(w, x, y, *, key=None):
+        return ((w[None] - x) ** 2).sum(axis=1).mean() / 2
+
+    def reading(key):
+        batch = jax.random.normal(key, (64, 3)), None
+        step = jaxmlp.take_step(loss_fn, jnp.zeros(3), jaxmlp.optimizers.sgd(0.1), batch)
+        return instruments.early_stopping(eps=1e-12)(step)
+
+    found = np.asarray(jax.vmap(reading)(jax.random.split(KEY, 10_000)))
+    # B mean^2 / sample variance is F-distributed with 1 and 63 degrees of freedom, whose mean is 63 / 61.
+    assert abs(found.mean() - (1 - 63 / 61)) < 3.3 * found.std(ddof=1) / 100
+
+
+def test_the_moments_of_the_spectrum_are_unbiased(x64):
+    step = quadratic.step()
+    found = jax.vmap(lambda key: instruments.hessian_spectrum(iterations=3)(step, key))(jax.random.split(KEY, 10_000))
+    for power in (1, 2, 3):  # quadrature with three nodes is exact up to degree 5
+        moments = np.asarray((found["weights"] * found["nodes"] ** power).sum(axis=1))
+        expected = np.mean(quadratic.LAMBDA**power)
+        assert abs(moments.mean() - expected) < 3.3 * moments.std(ddof=1) / 100, power
+
+
+@pytest.mark.parametrize(
+    ("curvature", "start", "rate", "expected"),
+    [
+        (2.0, 1.0, 0.25, -0.5),  # halfway to the minimum
+        (2.0, 1.0, 0.5, 0.0),
+        (2.0, 1.0, 1.0, 1.0),  # as high on the other side
+        (2.0, 1.0, 1.25, 1.5),
+        (-2.0, 1.0, 0.1, -1.0),  # no minimum ahead
+    ],
+)
+def test_alpha_says_where_the_step_landed(curvature, start, rate, expected, x64):
+    def loss_fn(w, x, y, *, key=None):
+        return curvature * w**2 / 2 + 0 * x.mean()
+
+    step = jaxmlp.take_step(loss_fn, jnp.asarray(start), jaxmlp.optimizers.sgd(rate), (jnp.ones(4), None))
+    assert float(instruments.alpha()(step)) == pytest.approx(expected, abs=1e-14)
+
+
+def test_alpha_is_the_quadratic_of_generalised_least_squares(x64):
+    """On a loss that is no quadratic, against the fit by NumPy to four observations with their variances."""
+
+    def loss_fn(w, x, y, *, key=None):
+        return jnp.mean(jnp.log(1 + jnp.exp(-y * (x @ w))) + 0.01 * (x @ w) ** 4)
+
+    rng = np.random.default_rng(1)
+    x, y, w = rng.normal(size=(20, 3)), rng.choice([-1.0, 1.0], size=20), rng.normal(size=3)
+    step = jaxmlp.take_step(loss_fn, jnp.asarray(w), jaxmlp.optimizers.sgd(0.9), (jnp.asarray(x), jnp.asarray(y)))
+    u = np.asarray(step.updates)
+
+    def losses(at):
+        z = x @ at
+        return np.log(1 + np.exp(-y * z)) + 0.01 * z**4
+
+    def slopes(at):
+        z = x @ at
+        return (-y / (1 + np.exp(y * z)) + 0.04 * z**3) * (x @ u)
+
+    seen = [losses(w), losses(w + u), slopes(w), slopes(w + u)]
+    design = np.array([[1, 0, 0], [1, 1, 1], [0, 1, 0], [0, 1, 2.0]])
+    inverse = np.diag([1 / np.var(column) for column in seen])
+    _, b, c = np.linalg.solve(
+        design.T @ inverse @ design, design.T @ inverse @ np.array([column.mean() for column in seen])
+    )
+    assert float(instruments.alpha()(step)) == pytest.approx(
+        -2 * c / b - 1, rel=1e-9
+    )  # the normal equations' own error
+
+
+# NumPy by hand on a small network
+
+
+def network(key=None, dropout=0.0):
+    net = jaxmlp.mlp((4, 5, 3), activation="tanh", dropout=dropout)
+    rng = np.random.default_rng(5)
+    x, y = rng.normal(size=(16, 4)), rng.integers(0, 3, size=16)
+    batch = jnp.asarray(x, float), jnp.asarray(y)
+    params = jax.tree.map(lambda p: jnp.asarray(p, float), net.init(jax.random.key(0)))
+    return jaxmlp.take_step(jaxmlp.objective(net.apply), params, jaxmlp.optimizers.adam(0.01), batch, key=key)
+
+
+def by_hand(step):
+    """The gradient of each example, (16, 43), in the order of the pytree's leaves."""
+    params = [(np.asarray(w), np.asarray(b)) for w, b in step.params]
+    x, y = map(np.asarray, step.batch)
+    rows = [
+        numpy_mlp.loss_and_grads(params, x[i : i + 1], y[i : i + 1], activation="tanh", loss="softmax_cross_entropy")[1]
+        for i in range(len(x))
+    ]
+    order = [jax.tree.leaves(jax.tree.map(np.asarray, jaxmlp.Layer(w=w, b=b))) for row in rows for w, b in row]
+    return np.concatenate([leaf.ravel() for leaves in order for leaf in leaves]).reshape(len(x), -1)
+
+
+def test_the_instruments_of_examples_on_a_network_by_hand(x64):
+    step = network()
+    grads = by_hand(step)
+    mean, count = grads.mean(axis=0), len(grads)
+    covariance = np.cov(grads.T)
+    across = np.eye(len(mean)) - np.outer(mean, mean) / (mean @ mean)
+    u = np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(step.updates)])
+    trace, signal = np.trace(covariance), mean @ mean - np.trace(covariance) / count
+    spread = np.trace(covariance) * (count - 1) / count
+    rate, loss = -(u @ mean) / (mean @ mean), float(step.loss)
+    expected = {
+        "gradient_norm": np.linalg.norm(mean),
+        "norm_test": np.sqrt(trace / count) / np.linalg.norm(mean),
+        "inner_product_test": np.sqrt(mean @ covariance @ mean / count) / (mean @ mean),
+        "orthogonality_test": np.sqrt(np.trace(across @ covariance @ across) / count / (mean @ mean)),
+        "mean_gsnr": np.mean(mean**2 / (np.diag(covariance) * (count - 1) / count + 1e-5)),
+        "gradient_noise_scale": {"scale": trace / signal, "signal": signal, "trace": trace},
+        "early_stopping": 1 - count * np.mean(mean**2 / (np.diag(covariance) + 1e-5)),
+        "effective_learning_rate": rate,
+        "cabs_batch_size": rate * spread / loss,
+        "cabs_learning_rate": count * loss / spread,
+        "gradient_histogram": np.histogram(np.clip(grads, -2, 2), np.linspace(-2, 2, 101))[0],
+    }
+    for name, value in expected.items():
+        assert_close(getattr(instruments, name)()(step), value, 1e-11)
+
+
+# A brute-force Hessian
+
+
+def test_the_instruments_of_curvature_against_a_brute_force_hessian(x64):
+    step = network()
+    vector, unravel = ravel_pytree(step.params)
+    hessian = np.asarray(jax.hessian(lambda v: step.loss_fn(unravel(v), *step.batch))(vector))
+    values = np.linalg.eigvalsh(hessian)
+    u, g = (np.asarray(ravel_pytree(tree)[0]) for tree in (step.updates, step.grads))
+    assert values[0] < 0 < values[-1]  # the Hessian of a network is indefinite
+    for name, value in (("largest_eigenvalue", values[-1]), ("smallest_eigenvalue", values[0])):
+        found = [float(getattr(instruments, name)(iterations=k)(step, KEY)) for k in (5, 20, 43, 100)]
+        assert abs(found[1] - value) < 1e-6 * values[-1]  # converged long before the last vector
+        np.testing.assert_allclose(found[2:], value, rtol=1e-10)
+        assert (found[0] < value) == (name == "largest_eigenvalue")  # from the inside
+    assert_close(instruments.update_curvature()(step), u @ hessian @ u / (u @ u), 1e-12)
+    assert_close(instruments.optimal_learning_rate()(step), (g @ g) / (g @ hessian @ g), 1e-12)
+    draws = jax.vmap(lambda key: instruments.hessian_trace(draws=1)(step, key))(jax.random.split(KEY, 10_000))
+    assert abs(draws.mean() - np.trace(hessian)) < 3.3 * draws.std(ddof=1) / 100
+    expected = 2 * (np.sum(hessian**2) - np.sum(np.diag(hessian) ** 2))
+    assert draws.var() == pytest.approx(expected, rel=0.06)  # the standard error of a variance is sqrt(2 / n) or more
+    noise = jax.vmap(lambda key: instruments.critical_batch_size(draws=1)(step, key)["noise"])(
+        jax.random.split(KEY, 10_000)
+    )
+    assert abs(noise.mean() - np.trace(hessian @ np.cov(by_hand(step).T))) < 3.3 * noise.std(ddof=1) / 100
+
+
+def test_a_hessian_of_rank_one_ends_lanczos_early():
+    def loss_fn(w, x, y, *, key=None):
+        return -(jnp.sum(w) ** 2) / 2 + 0 * x.mean()  # eigenvalues -50 and 0
+
+    step = jaxmlp.take_step(loss_fn, jnp.ones(50), jaxmlp.optimizers.sgd(0.1), (jnp.ones(2), None))
+    found = jax.vmap(lambda key: instruments.hessian_spectrum()(step, key))(jax.random.split(KEY, 20))
+    assert np.all(np.isfinite(found["nodes"]))
+    np.testing.assert_allclose(found["nodes"].min(axis=1), -50, rtol=1e-4)  # float32
+    np.testing.assert_allclose(found["nodes"].max(axis=1), 0, atol=1e-3)
+
+
+# Any loss, any pytree, any optimizer
+
+
+def test_a_key_of_the_loss_goes_to_each_example_and_to_the_hessian():
+    step = network(jax.random.key(1), dropout=0.5)
+    again = network(jax.random.key(1), dropout=0.5)
+    for name in ("norm_test", "update_curvature", "alpha"):
+        instrument = getattr(instruments, name)()
+        assert np.isfinite(instrument(step)) and instrument(step) == instrument(again)
+        assert instrument(step) != instrument(step._replace(key=jax.random.key(2)))
+
+
+def test_half_precision_is_measured_in_float32():
+    params = {"w": jnp.full(1000, 3e-5, jnp.bfloat16), "b": jnp.ones(2)}
+    step = jaxmlp.Step(loss=jnp.zeros(()), params=params, grads=params, updates=params)
+    found = instruments.gradient_norm_by_leaf()(step)
+    assert found["['w']"].dtype == jnp.float32
+    assert float(found["['w']"]) == pytest.approx(1000**0.5 * float(params["w"][0]), rel=1e-5)  # float32 sums
+
+
+def test_the_learning_rate_is_read_where_it_can_be():
+    def reading(optimizer, steps=3):
+        state = optimizer.init(jnp.ones(2))
+        for index in range(steps):
+            batch = jnp.ones((2, 2)), None
+            step = jaxmlp.take_step(loss_fn, jnp.ones(2), optimizer, batch, opt_state=state, index=index)
+            state = step.opt_state
+        return float(instruments.learning_rate()(step)), float(instruments.effective_learning_rate()(step))
+
+    def loss_fn(w, x, y, *, key=None):
+        return ((x @ w) ** 2).mean()
+
+    schedule = optax.linear_schedule(1.0, 0.0, 4)
+    for optimizer in (
+        jaxmlp.optimizers.sgd(schedule),
+        jaxmlp.dialects.torch.sgd(schedule),
+        optax.inject_hyperparams(optax.sgd)(schedule),
+    ):
+        assert reading(optimizer) == (0.5, 0.5)  # at the third step
+    given, effective = reading(optax.sgd(0.25))
+    assert np.isnan(given) and effective == 0.25
+
+
+def test_a_batch_of_one_has_no_noise_to_measure():
+    step = network()
+    x, y = step.batch
+    one = jaxmlp.take_step(step.loss_fn, step.params, jaxmlp.optimizers.sgd(0.1), (x[:1], y[:1]))
+    for name in ("norm_test", "inner_product_test", "orthogonality_test"):
+        assert np.isnan(getattr(instruments, name)()(one)), name
+    assert np.isfinite(instruments.alpha()(one))
+
+
+def test_equal_settings_make_equal_hashable_instruments():
+    for name in NAMES:
+        make = getattr(instruments, name)
+        assert make(every=5) == make(every=5) != make() and hash(make(every=5)) == hash(make(every=5))
+    assert instruments.largest_eigenvalue(iterations=5) != instruments.largest_eigenvalue()
+    assert dataclasses.is_dataclass(Instrument)
+
+
+@pytest.mark.parametrize(
+    ("every", "error", "message"),
+    [(0, ValueError, "every must be at least 1, got 0"), (2.5, TypeError, "every must be an integer, got 2.5")],
+)
+def test_a_bad_interval_is_refused(every, error, message):
+    with pytest.raises(error, match=message):
+        instruments.loss(every=every)
+
+
+def test_a_measure_must_be_a_function():
+    with pytest.raises(TypeError, match="measure must be a function"):
+        Instrument(3.0)
