@@ -8,7 +8,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp._arrays import PyTree
 from jaxmlp.instruments import Instrument, Readings
 from jaxmlp.training.shards import vary_like
 

@@ -21,8 +21,10 @@ from jaxmlp.comparison import store
 FOLDER = Path(listing.__file__).parent
 FILES = sorted(path for path in FOLDER.rglob("*.py"))
 PACKAGES = (
+    "cockpit",
     "conformance",
     "estimators",
+    "hypergradient",
     "landscapes",
     "linear_regression",
     "logic_gates",
@@ -98,9 +100,10 @@ def test_no_command_imports_another_and_nothing_private_is_imported(path):
 def test_a_package_has_a_docstring_a_start_and_an_experiment(name):
     (docstring,) = ast.parse((FOLDER / name / "__init__.py").read_text(encoding="utf-8")).body
     assert ast.get_docstring(ast.Module([docstring], []))
-    start = (
-        f"from experiments.common.command import start\nfrom experiments.{name}.experiment import main\n\nstart(main)\n"
+    imports = sorted(
+        ("from experiments.common.command import start", f"from experiments.{name}.experiment import main")
     )
+    start = "\n".join([*imports, "", "start(main)", ""])
     assert (FOLDER / name / "__main__.py").read_text(encoding="utf-8") == start
 
 

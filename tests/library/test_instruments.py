@@ -22,9 +22,30 @@ def assert_close(found, expected, rtol):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=rtol), found, expected)
 
 
+def read(step, chosen, key=KEY):
+    """Read several instruments, a dict or names with default settings, in one program."""
+    if not isinstance(chosen, dict):
+        chosen = {name: getattr(instruments, name)() for name in chosen}
+    return jax.jit(lambda: {name: instrument(step, key) for name, instrument in chosen.items()})()
+
+
+def draw(instrument, step, count=10_000):
+    """Read an instrument with many keys."""
+    return jax.jit(jax.vmap(lambda key: instrument(step, key)))(jax.random.split(KEY, count))
+
+
 @pytest.fixture(scope="module")
 def closed_forms():
     return quadratic.expected()
+
+
+@pytest.fixture(scope="module")
+def readings(closed_forms):
+    """In float64 and in float32."""
+    chosen = {name: entry.instrument for name, entry in closed_forms.items()}
+    with jax.enable_x64(True):
+        exact = read(quadratic.step(), chosen)
+    return exact, read(quadratic.step(jnp.float32), chosen)
 
 
 # A quadratic with known noise and spectrum
@@ -39,14 +60,14 @@ def test_every_instrument_has_a_closed_form(closed_forms):
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - RANDOM))
-def test_the_closed_form_on_a_quadratic(name, closed_forms, x64):
+def test_the_closed_form_on_a_quadratic(name, closed_forms, readings):
     # Sums of a few products of numbers of the order of 1; the histograms are exact.
-    assert_close(closed_forms[name].instrument(quadratic.step(), KEY), closed_forms[name].value, 1e-12)
+    assert_close(readings[0][name], closed_forms[name].value, 1e-12)
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - RANDOM))
-def test_the_closed_form_in_float32(name, closed_forms):
-    found = closed_forms[name].instrument(quadratic.step(jnp.float32), KEY)
+def test_the_closed_form_in_float32(name, closed_forms, readings):
+    found = readings[1][name]
     # alpha and the noise scale are differences of nearly equal numbers, which loses a digit or two of seven.
     assert_close(found, closed_forms[name].value, 1e-4)
     assert all(leaf.dtype in (jnp.float32, jnp.int32) for leaf in jax.tree.leaves(found))
@@ -54,17 +75,17 @@ def test_the_closed_form_in_float32(name, closed_forms):
 
 @pytest.mark.parametrize("name", ["hessian_trace", "critical_batch_size"])
 def test_an_unbiased_estimate_has_the_right_mean_over_ten_thousand_draws(name, closed_forms, x64):
-    entry, step = closed_forms[name], quadratic.step()
-    draws = np.asarray(jax.vmap(lambda key: entry.instrument(step, key))(jax.random.split(KEY, quadratic.DRAWS)))
+    entry = closed_forms[name]
+    draws = np.asarray(draw(entry.instrument, quadratic.step()))
     half_width = 3.3 * draws.std(ddof=1) / np.sqrt(len(draws))  # 99.9 %
     assert 0 < half_width < 0.03 * entry.value
     assert abs(draws.mean() - entry.value) < half_width
 
 
 @pytest.mark.parametrize("name", ["tic_trace", "tic_diagonal"])
-def test_a_ratio_of_estimates_comes_close_with_many_draws(name, closed_forms, x64):
+def test_a_ratio_of_estimates_comes_close_with_many_draws(name, closed_forms, readings):
     # The entries of the diagonal have a relative standard error of less than 2 % with 10,000 draws.
-    assert_close(closed_forms[name].instrument(quadratic.step(), KEY), closed_forms[name].value, 0.05)
+    assert_close(readings[0][name], closed_forms[name].value, 0.05)
 
 
 def test_the_noise_scale_is_unbiased_over_ten_thousand_batches(x64):
@@ -77,7 +98,7 @@ def test_the_noise_scale_is_unbiased_over_ten_thousand_batches(x64):
         x = jax.random.normal(key, (8, 3)) * truth[None]
         return instruments.gradient_noise_scale()(jaxmlp.take_step(loss_fn, w, jaxmlp.optimizers.sgd(0.1), (x, None)))
 
-    found = jax.vmap(reading)(jax.random.split(KEY, 10_000))
+    found = jax.jit(jax.vmap(reading))(jax.random.split(KEY, 10_000))
     for name, expected in (("trace", np.sum(truth**2)), ("signal", 0.75)):
         values = np.asarray(found[name])
         assert abs(values.mean() - expected) < 3.3 * values.std(ddof=1) / 100, name
@@ -94,36 +115,31 @@ def test_early_stopping_is_zero_on_average_at_a_minimum(x64):
         step = jaxmlp.take_step(loss_fn, jnp.zeros(3), jaxmlp.optimizers.sgd(0.1), batch)
         return instruments.early_stopping(eps=1e-12)(step)
 
-    found = np.asarray(jax.vmap(reading)(jax.random.split(KEY, 10_000)))
+    found = np.asarray(jax.jit(jax.vmap(reading))(jax.random.split(KEY, 10_000)))
     # B mean^2 / sample variance is F-distributed with 1 and 63 degrees of freedom, whose mean is 63 / 61.
     assert abs(found.mean() - (1 - 63 / 61)) < 3.3 * found.std(ddof=1) / 100
 
 
 def test_the_moments_of_the_spectrum_are_unbiased(x64):
-    step = quadratic.step()
-    found = jax.vmap(lambda key: instruments.hessian_spectrum(iterations=3)(step, key))(jax.random.split(KEY, 10_000))
+    found = draw(instruments.hessian_spectrum(iterations=3), quadratic.step())
     for power in (1, 2, 3):  # quadrature with three nodes is exact up to degree 5
         moments = np.asarray((found["weights"] * found["nodes"] ** power).sum(axis=1))
         expected = np.mean(quadratic.LAMBDA**power)
         assert abs(moments.mean() - expected) < 3.3 * moments.std(ddof=1) / 100, power
 
 
-@pytest.mark.parametrize(
-    ("curvature", "start", "rate", "expected"),
-    [
-        (2.0, 1.0, 0.25, -0.5),  # halfway to the minimum
-        (2.0, 1.0, 0.5, 0.0),
-        (2.0, 1.0, 1.0, 1.0),  # as high on the other side
-        (2.0, 1.0, 1.25, 1.5),
-        (-2.0, 1.0, 0.1, -1.0),  # no minimum ahead
-    ],
-)
-def test_alpha_says_where_the_step_landed(curvature, start, rate, expected, x64):
-    def loss_fn(w, x, y, *, key=None):
-        return curvature * w**2 / 2 + 0 * x.mean()
+def test_alpha_says_where_the_step_landed(x64):
+    def reading(curvature, rate):
+        def loss_fn(w, x, y, *, key=None):
+            return curvature * w**2 / 2 + 0 * x.mean()
 
-    step = jaxmlp.take_step(loss_fn, jnp.asarray(start), jaxmlp.optimizers.sgd(rate), (jnp.ones(4), None))
-    assert float(instruments.alpha()(step)) == pytest.approx(expected, abs=1e-14)
+        step = jaxmlp.take_step(loss_fn, jnp.asarray(1.0), jaxmlp.optimizers.sgd(rate), (jnp.ones(4), None))
+        return instruments.alpha()(step)
+
+    # Halfway to the minimum, at it, as high on the other side, higher; and with no minimum ahead.
+    curvatures, rates = jnp.array([2.0, 2.0, 2.0, 2.0, -2.0]), jnp.array([0.25, 0.5, 1.0, 1.25, 0.1])
+    found = jax.jit(jax.vmap(reading))(curvatures, rates)
+    np.testing.assert_allclose(found, [-0.5, 0.0, 1.0, 1.5, -1.0], atol=1e-14)
 
 
 def test_alpha_is_the_quadratic_of_generalised_least_squares(x64):
@@ -151,7 +167,7 @@ def test_alpha_is_the_quadratic_of_generalised_least_squares(x64):
     _, b, c = np.linalg.solve(
         design.T @ inverse @ design, design.T @ inverse @ np.array([column.mean() for column in seen])
     )
-    assert float(instruments.alpha()(step)) == pytest.approx(
+    assert float(read(step, ["alpha"])["alpha"]) == pytest.approx(
         -2 * c / b - 1, rel=1e-9
     )  # the normal equations' own error
 
@@ -203,8 +219,7 @@ def test_the_instruments_of_examples_on_a_network_by_hand(x64):
         "cabs_learning_rate": count * loss / spread,
         "gradient_histogram": np.histogram(np.clip(grads, -2, 2), np.linspace(-2, 2, 101))[0],
     }
-    for name, value in expected.items():
-        assert_close(getattr(instruments, name)()(step), value, 1e-11)
+    assert_close(read(step, list(expected)), expected, 1e-11)
 
 
 # A brute-force Hessian
@@ -218,19 +233,18 @@ def test_the_instruments_of_curvature_against_a_brute_force_hessian(x64):
     u, g = (np.asarray(ravel_pytree(tree)[0]) for tree in (step.updates, step.grads))
     assert values[0] < 0 < values[-1]  # the Hessian of a network is indefinite
     for name, value in (("largest_eigenvalue", values[-1]), ("smallest_eigenvalue", values[0])):
-        found = [float(getattr(instruments, name)(iterations=k)(step, KEY)) for k in (5, 20, 43, 100)]
+        counts = {k: getattr(instruments, name)(iterations=k) for k in (5, 20, 43, 100)}
+        found = [float(value) for value in read(step, counts).values()]
         assert abs(found[1] - value) < 1e-6 * values[-1]  # converged long before the last vector
         np.testing.assert_allclose(found[2:], value, rtol=1e-10)
         assert (found[0] < value) == (name == "largest_eigenvalue")  # from the inside
-    assert_close(instruments.update_curvature()(step), u @ hessian @ u / (u @ u), 1e-12)
-    assert_close(instruments.optimal_learning_rate()(step), (g @ g) / (g @ hessian @ g), 1e-12)
-    draws = jax.vmap(lambda key: instruments.hessian_trace(draws=1)(step, key))(jax.random.split(KEY, 10_000))
+    along = {"update_curvature": u @ hessian @ u / (u @ u), "optimal_learning_rate": (g @ g) / (g @ hessian @ g)}
+    assert_close(read(step, list(along)), along, 1e-11)
+    draws = draw(instruments.hessian_trace(draws=1), step)
     assert abs(draws.mean() - np.trace(hessian)) < 3.3 * draws.std(ddof=1) / 100
     expected = 2 * (np.sum(hessian**2) - np.sum(np.diag(hessian) ** 2))
     assert draws.var() == pytest.approx(expected, rel=0.06)  # the standard error of a variance is sqrt(2 / n) or more
-    noise = jax.vmap(lambda key: instruments.critical_batch_size(draws=1)(step, key)["noise"])(
-        jax.random.split(KEY, 10_000)
-    )
+    noise = draw(instruments.critical_batch_size(draws=1), step)["noise"]
     assert abs(noise.mean() - np.trace(hessian @ np.cov(by_hand(step).T))) < 3.3 * noise.std(ddof=1) / 100
 
 
@@ -239,7 +253,7 @@ def test_a_hessian_of_rank_one_ends_lanczos_early():
         return -(jnp.sum(w) ** 2) / 2 + 0 * x.mean()  # eigenvalues -50 and 0
 
     step = jaxmlp.take_step(loss_fn, jnp.ones(50), jaxmlp.optimizers.sgd(0.1), (jnp.ones(2), None))
-    found = jax.vmap(lambda key: instruments.hessian_spectrum()(step, key))(jax.random.split(KEY, 20))
+    found = draw(instruments.hessian_spectrum(), step, 20)
     assert np.all(np.isfinite(found["nodes"]))
     np.testing.assert_allclose(found["nodes"].min(axis=1), -50, rtol=1e-4)  # float32
     np.testing.assert_allclose(found["nodes"].max(axis=1), 0, atol=1e-3)
@@ -251,10 +265,10 @@ def test_a_hessian_of_rank_one_ends_lanczos_early():
 def test_a_key_of_the_loss_goes_to_each_example_and_to_the_hessian():
     step = network(jax.random.key(1), dropout=0.5)
     again = network(jax.random.key(1), dropout=0.5)
-    for name in ("norm_test", "update_curvature", "alpha"):
-        instrument = getattr(instruments, name)()
-        assert np.isfinite(instrument(step)) and instrument(step) == instrument(again)
-        assert instrument(step) != instrument(step._replace(key=jax.random.key(2)))
+    names = ["norm_test", "update_curvature", "alpha"]
+    found, same, other = (read(s, names) for s in (step, again, step._replace(key=jax.random.key(2))))
+    for name in names:
+        assert np.isfinite(found[name]) and found[name] == same[name] != other[name]
 
 
 def test_half_precision_is_measured_in_float32():
@@ -272,7 +286,7 @@ def test_the_learning_rate_is_read_where_it_can_be():
             batch = jnp.ones((2, 2)), None
             step = jaxmlp.take_step(loss_fn, jnp.ones(2), optimizer, batch, opt_state=state, index=index)
             state = step.opt_state
-        return float(instruments.learning_rate()(step)), float(instruments.effective_learning_rate()(step))
+        return tuple(float(rate) for rate in read(step, ["learning_rate", "effective_learning_rate"]).values())
 
     def loss_fn(w, x, y, *, key=None):
         return ((x @ w) ** 2).mean()
@@ -292,9 +306,9 @@ def test_a_batch_of_one_has_no_noise_to_measure():
     step = network()
     x, y = step.batch
     one = jaxmlp.take_step(step.loss_fn, step.params, jaxmlp.optimizers.sgd(0.1), (x[:1], y[:1]))
-    for name in ("norm_test", "inner_product_test", "orthogonality_test"):
-        assert np.isnan(getattr(instruments, name)()(one)), name
-    assert np.isfinite(instruments.alpha()(one))
+    names = ["alpha", "norm_test", "inner_product_test", "orthogonality_test"]
+    finite = {name: bool(np.isfinite(value)) for name, value in read(one, names).items()}
+    assert finite == {name: name == "alpha" for name in names}
 
 
 def test_equal_settings_make_equal_hashable_instruments():

@@ -1,0 +1,155 @@
+"""The experiment and its command line."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+
+import jaxmlp
+from experiments.cockpit import costs, figures, page, runs
+from experiments.common import command
+from experiments.common.command import Outcome
+from jaxmlp import instruments
+from jaxmlp.comparison import record
+from jaxmlp.comparison.drawing import save
+from jaxmlp.comparison.store import save_arrays
+from jaxmlp.optimizers import OPTIMIZERS
+
+PROBLEMS = ("mnist", "fashion_mnist", "digits")
+STORIES = ("none", "faults", "edge", "all")
+READINGS = "readings.npz"
+_PARAGRAPHS = {
+    "optimizers": "Each optimizer at a usual learning rate, from the same weights and the same order of examples.",
+    "faults": "A healthy run beside three with one fault each: a learning rate that is ten times too high, six hidden "
+    "layers of sigmoids, and inputs of 0 to 255 that are not standardised (with a learning rate 255^2 times smaller).",
+    "blind": "Runs with one fault each, in an order drawn by chance; the record has the answers.",
+    "edge": f"Full-batch gradient descent on {runs.EDGE_EXAMPLES} examples, squared error, two hidden layers of tanh.",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    return command.run("cockpit", _experiment, _parser(), arguments)
+
+
+def _experiment(options, console):
+    if options.measure:
+        return costs.outcome(options, console)
+    dataset = jaxmlp.datasets.load(options.problem, data_dir=options.data_dir, mirror=options.mirror)
+    train = tuple(part[: options.examples] for part in dataset.train)
+    chosen, found, answers = runs.panel(options.every), {}, {}
+    groups = {"optimizers": runs.optimizers(options.optimizers, train)}
+    if options.stories in ("faults", "all"):
+        groups["faults"] = runs.faults(train)
+    for title, group in groups.items():
+        settings = {"epochs": options.epochs, "batch_size": options.batch_size}
+        found[title] = _watched(group, chosen, console, title, settings)
+    if options.blind is not None and "faults" in found:
+        names = np.random.default_rng(options.blind).permutation([n for n in found["faults"] if n != "healthy"])
+        answers = dict(zip("ABC", names.tolist(), strict=True))
+        found["blind"] = {f"run {letter}": found["faults"][name] for letter, name in answers.items()}
+    if options.stories in ("edge", "all"):
+        size = min(runs.EDGE_EXAMPLES, len(train[0]))
+        sharpness = {"loss": instruments.loss(), "largest_eigenvalue": instruments.largest_eigenvalue(20, 15)}
+        settings = {"epochs": options.edge_steps, "batch_size": size, "at_once": 100}
+        found["edge"] = _watched(runs.edge(train), sharpness, console, "edge", settings)
+    return Outcome(
+        {
+            "problem": options.problem,
+            "examples": len(train[0]),
+            "every": options.every,
+            "answers": answers,
+            "runs": {title: {name: _summary(one) for name, one in group.items()} for title, group in found.items()},
+            "readings": READINGS,
+        },
+        notes=[*_lines(found), f"Page: {options.output / 'cockpit.html'}"],
+        recorded=partial(_written, options, found),
+    )
+
+
+def _watched(group, chosen, console, title, settings):
+    """Train the runs of a group, with the latest readings in the terminal."""
+    watched = {}
+    with command.progress(console, "epochs") as bar:
+        for name, run in group.items():
+            task = bar.add_task(f"{title}: {name}", total=settings["epochs"])
+
+            def told(part, task=task, name=name):
+                bar.update(task, advance=settings.get("at_once", 1), description=f"{title}: {name}, {_now(part)}")
+
+            watched[name] = runs.watch(run, chosen, told=told, **settings)
+    return watched
+
+
+def _now(part):
+    """The latest readings in a few words."""
+    words = [f"loss {part['loss'].values[-1]:.3g}"]
+    for name, word in (("alpha", "alpha"), ("gradient_norm", "gradient"), ("largest_eigenvalue", "sharpness")):
+        if name in part and np.any(part[name].steps >= 0):
+            words.append(f"{word} {part[name].values[part[name].steps >= 0][-1]:.3g}")
+    return ", ".join(words)
+
+
+def _summary(readings):
+    """First and last values of the scalar instruments, the last as a median over a tenth of the measurements."""
+    found = {}
+    for name, (steps, values) in readings.items():
+        if not isinstance(values, dict) and values.ndim == 1:
+            last = values[-max(1, len(values) // 10) :]
+            found[name] = {"measurements": len(steps), "first": values[0], "last": np.median(last)}
+    return found
+
+
+def _lines(found):
+    for title, group in found.items():
+        for name, readings in group.items():
+            numbers = {n: v["last"] for n, v in _summary(readings).items()}
+            shown = ("loss", "alpha", "update_ratio", "gradient_norm", "norm_test", "largest_eigenvalue")
+            words = ", ".join(f"{n} {numbers[n]:.3g}" for n in shown if n in numbers)
+            limit = f" (2 / learning rate: {2 / float(name):g})" if title == "edge" else ""
+            yield f"{title}, {name}: at the end {words}{limit}"
+
+
+def _written(options, found):
+    arrays = {}
+    for title, group in found.items():
+        for run, readings in group.items():
+            for name, (steps, values) in readings.items():
+                parts = values if isinstance(values, dict) else {"": values}
+                arrays[f"{title}/{run}/{name}/steps"] = steps
+                arrays |= {f"{title}/{run}/{name}/values{path}": part for path, part in parts.items()}
+    save_arrays(options.output / READINGS, arrays)
+    groups = {}
+    for title, group in found.items():
+        drawn = (
+            {"edge": figures.edge(group)} if title == "edge" else {n: figures.panel(n, group) for n in figures.READING}
+        )
+        pictures = {name: options.output / f"{title}-{name}.svg" for name in drawn}
+        for name, figure in drawn.items():
+            save(figure, pictures[name])
+        groups[title] = _PARAGRAPHS[title], pictures
+    origin = record.provenance()
+    versions = ", ".join(f"{name} {origin['versions'][name]}" for name in ("jaxmlp", "jax", "python"))
+    text = page.text(groups, f"Seed 0; {versions}; {origin['device']}; commit {origin['commit'] or 'unknown'}.")
+    record.save_text(options.output / "cockpit.html", text)
+
+
+def _parser():
+    parser = command.options(
+        "cockpit",
+        "Train a few runs with instruments and draw what they measured on one page: step size, gradients, curvature.",
+        data=True,
+    )
+    add = parser.add_argument
+    add("--problem", default="mnist", choices=PROBLEMS, metavar="NAME", help=f"data set: {', '.join(PROBLEMS)}")
+    text = f"what to compare: {', '.join(OPTIMIZERS)}"
+    add("--optimizers", nargs="+", default=["sgd", "adam"], choices=tuple(OPTIMIZERS), metavar="NAME", help=text)
+    add("--stories", default="none", choices=STORIES, metavar="NAME", help=f"further runs: {', '.join(STORIES)}")
+    add("--blind", type=int, metavar="SEED", help="with the story of faults: draw them once more without their names")
+    add("--examples", type=int, default=6000, least=256, metavar="N", help="training examples")
+    add("--batch-size", type=int, default=128, least=2, metavar="N", help="examples per step")
+    add("--epochs", type=int, default=5, least=1, metavar="N", help="passes over the training examples")
+    add("--every", type=int, default=10, least=1, metavar="N", help="interval of the costly instruments, in steps")
+    add("--edge-steps", type=int, default=2000, least=1, metavar="N", help="steps of the edge of stability")
+    add("--measure", action="store_true", help="list all instruments with their lines, errors and costs instead")
+    return parser

@@ -1,0 +1,144 @@
+"""The experiment and its command line."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from rich.table import Table
+
+import jaxmlp
+from experiments.common import command
+from experiments.common.command import Outcome
+from experiments.hypergradient import figures, tuning
+from experiments.hypergradient.tuning import TENTHS, Hyper, Problem
+from jaxmlp.comparison import verdicts
+
+RATES = np.log(np.geomspace(1e-3, 10, 25))
+LOGITS = np.linspace(-2, 4, 9)
+START = Hyper(jnp.float32(np.log(0.01)), jnp.float32(0.0))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    return command.run("hypergradient", _experiment, _parser(), arguments)
+
+
+def problem_of(epochs: int) -> Problem:
+    """Return 64-32-10 on the digits, the last 297 training examples being kept for validation."""
+    digits = jaxmlp.datasets.load("digits")
+    x, y = digits.train
+    net = jaxmlp.mlp((64, 32, 10), activation="tanh")  # smooth: its gradient through training has no kinks
+    return Problem(net, (x[:-297], y[:-297]), (x[-297:], y[-297:]), digits.test, epochs, 64)
+
+
+def _experiment(options, console):
+    problem = problem_of(options.epochs)
+    with command.progress(console, "parts") as bar:
+        task = bar.add_task("truth", total=6)
+
+        def part(name):
+            bar.update(task, advance=1, description=name)
+
+        error = tuning.truth(problem._replace(epochs=2), START)
+        part("cost of a gradient")
+        cost = _cost(problem)
+        runs = max(2, round(2 * options.steps * cost))  # two keys a step
+        part(f"two numbers, by gradient and by {runs} runs")
+        tuned, losses, path = tuning.descend(problem, START, options.steps, 0.3)
+        searched, _, tried = tuning.search(problem, runs, cosine=False)
+        part("surface")
+        keys = jax.random.split(jax.random.key(7), 2)
+        grid = np.stack([axis.ravel() for axis in np.meshgrid(RATES, LOGITS, indexing="ij")]).astype(np.float32)
+        heights = tuning.surface(problem, Hyper(*map(jnp.asarray, grid)), keys).reshape(len(RATES), len(LOGITS))
+        line = Hyper(jnp.asarray(RATES, jnp.float32), jnp.zeros(len(RATES), jnp.float32))
+        slopes = tuning.slopes(problem, line, keys[0])
+        short = tuning.surface(problem._replace(epochs=1), line, keys)
+        long = tuning.surface(problem, line, keys)
+        part("a learning rate per array and tenth")
+        many = Hyper(jnp.full((TENTHS, 4), tuned.log_rate), tuned.logit)
+        learnt, _, _ = tuning.descend(problem, many, options.steps, 0.1)
+        cosine, _, _ = tuning.search(problem, 2 * runs, cosine=True)  # as much as both descents
+        part("fresh seeds")
+        fresh = jax.random.split(jax.random.key(3000), options.seeds)
+        candidates = {
+            "learnt per layer": (learnt, False),
+            "cosine, searched": (cosine, True),
+            "constant, by gradient": (tuned, False),
+            "constant, searched": (searched, False),
+        }
+        scored = {name: tuning.scores(problem, hyper, fresh, falls) for name, (hyper, falls) in candidates.items()}
+    pairs = verdicts.all_pairs({name: verdicts.Runs(*score) for name, score in scored.items()}, margin=0.002)
+    table = Table("", "rate", "momentum", "test accuracy (%)", title=f"{options.seeds} fresh seeds")
+    for name, (hyper, _) in candidates.items():
+        rates = np.exp(np.asarray(hyper.log_rate))
+        shown = f"{rates:.3g}" if rates.ndim == 0 else f"{rates.min():.2g} to {rates.max():.2g}"
+        accuracy = command.with_interval(100 * scored[name][0])
+        table.add_row(name, shown, f"{jax.nn.sigmoid(hyper.logit):.3f}", accuracy)
+    steep = np.abs(slopes)
+    results = {
+        "gradient_error": error,
+        "cost_of_a_gradient": cost,
+        "steps": options.steps,
+        "runs_of_the_search": runs,
+        "losses": losses,
+        "accuracy": {name: score[0] for name, score in scored.items()},
+        "pairs": [pair._asdict() for pair in pairs],
+        "surface": {"log_rates": RATES, "logits": LOGITS, "losses": heights},
+        "slopes_at_momentum_half": slopes,
+        "best_rate": {"one epoch": np.exp(RATES[np.nanargmin(short)]), "all epochs": np.exp(RATES[np.nanargmin(long)])},
+        "schedule": np.exp(np.asarray(learnt.log_rate)),
+        "chosen": {name: hyper._asdict() for name, (hyper, _) in candidates.items()},
+    }
+    notes = [
+        f"The gradient through {problem._replace(epochs=2).steps} steps differs from differences in float64 by "
+        f"{error:.1e}.",
+        f"A gradient costs {cost:.1f} runs; {options.steps} steps on two keys cost as much as {runs} runs.",
+        f"Truncated to one epoch the best rate is {results['best_rate']['one epoch']:.3g}, over {options.epochs} "
+        f"epochs {results['best_rate']['all epochs']:.3g}: what is tuned over too few steps is tuned for too few.",
+        f"Largest |slope| at momentum 1/2: {np.nanmax(steep):.1e} at rate {np.exp(RATES[np.nanargmax(steep)]):.3g}; at "
+        f"rates up to 1 {np.nanmax(steep[np.exp(RATES) <= 1]):.1e}. Steps are cut to length 1.",
+        *(
+            f"{pair.a} is {pair.verdict} than {pair.b}: {100 * pair.difference:.2f} points "
+            f"[{100 * pair.low:.2f}, {100 * pair.high:.2f}]"
+            for pair in pairs
+        ),
+    ]
+    pictures = {
+        "surface": partial(figures.surface, RATES, LOGITS, heights, path, tried, tuned),
+        "schedule": partial(figures.schedule, learnt, cosine),
+        "limits": partial(figures.limits, RATES, long, short, slopes, options.epochs),
+    }
+    return Outcome(results, notes=notes, pictures=pictures, tables=[table])
+
+
+def _cost(problem):
+    """Return the time of a gradient through a run in runs."""
+    key = jax.random.key(0)
+    forward = jax.jit(lambda hyper: tuning.loss_after(problem, hyper, key))
+    programs = forward, jax.jit(jax.value_and_grad(lambda hyper: tuning.loss_after(problem, hyper, key)))
+    return _least(programs[1]) / _least(programs[0])
+
+
+def _least(program):
+    seconds = []
+    for _ in range(6):  # the first compiles
+        started = time.perf_counter()
+        jax.block_until_ready(program(START))
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])
+
+
+def _parser():
+    parser = command.options(
+        "hypergradient",
+        "Tune learning rate and momentum, then a learning rate per array and tenth of training, by the gradient "
+        "through whole runs, beside a random search of equal cost.",
+        seeds=10,
+    )
+    add = parser.add_argument
+    add("--epochs", type=int, default=5, least=2, metavar="N", help="passes over the training examples of each run")
+    add("--steps", type=int, default=30, least=1, metavar="N", help="steps of tuning by gradients")
+    return parser

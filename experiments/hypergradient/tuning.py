@@ -1,0 +1,196 @@
+"""Training as a function of its hyperparameters, its gradient, and the two ways of tuning."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.tree_util import Partial
+
+import jaxmlp
+from jaxmlp.data import Examples
+
+TENTHS = 10
+
+
+class Hyper(NamedTuple):
+    """What is tuned, on scales without limits."""
+
+    log_rate: jax.Array
+    """Natural logarithm of the learning rate: a scalar, or (10, arrays of parameters), one row per tenth."""
+    logit: jax.Array
+    """log(momentum / (1 - momentum)), scalar."""
+
+
+class Problem(NamedTuple):
+    """What is trained."""
+
+    network: jaxmlp.Network
+    """Its network."""
+    train: Examples
+    """Examples to train on."""
+    validation: Examples
+    """Examples whose loss after training is tuned."""
+    test: Examples
+    """Examples for the verdict."""
+    epochs: int
+    """Passes over the training examples."""
+    batch_size: int
+    """Examples per step."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of a run."""
+        return self.epochs * -(-len(self.train[0]) // self.batch_size)
+
+
+class State(NamedTuple):
+    """What the tuned optimizer carries from step to step."""
+
+    count: jax.Array
+    """Steps taken."""
+    velocity: Any
+    """Like params."""
+
+
+def momentum(hyper: Hyper, steps: int, cosine: bool) -> optax.GradientTransformation:
+    """Build gradient descent with momentum and a learning rate per array and tenth of training.
+
+        velocity = momentum * velocity + g
+        update = -rate[tenth, array] * velocity        (cosine: times (1 + cos(pi step / steps)) / 2)
+
+    Args:
+        hyper: a scalar log_rate serves all arrays and tenths.
+        steps: of the whole run.
+        cosine: let the learning rate fall to 0 along a cosine.
+    """
+    return optax.GradientTransformation(Partial(_init), Partial(_update, hyper=hyper, form=_Form(steps, cosine)))
+
+
+@jax.tree_util.register_static
+class _Form(NamedTuple):
+    steps: int
+    cosine: bool
+
+
+def _init(params):
+    return State(jnp.zeros((), jnp.int32), jax.tree.map(jnp.zeros_like, params))
+
+
+def _update(grads, state, params=None, *, hyper, form):
+    leaves, structure = jax.tree.flatten(grads)
+    tenth = jnp.minimum(state.count * TENTHS // form.steps, TENTHS - 1)
+    rates = jnp.exp(jnp.broadcast_to(hyper.log_rate, (TENTHS, len(leaves)))[tenth])
+    if form.cosine:
+        rates = rates * (1 + jnp.cos(jnp.pi * state.count.astype(rates.dtype) / form.steps)) / 2
+    kept = jax.nn.sigmoid(hyper.logit)
+    velocity = [kept.astype(g.dtype) * v + g for v, g in zip(jax.tree.leaves(state.velocity), leaves, strict=True)]
+    updates = [-rate.astype(v.dtype) * v for rate, v in zip(rates, velocity, strict=True)]
+    return structure.unflatten(updates), State(state.count + 1, structure.unflatten(velocity))
+
+
+def trained(problem: Problem, hyper: Hyper, key: jax.Array, cosine: bool = False) -> Any:
+    """Train one run from its key and return its parameters."""
+    init_key, fit_key = jax.random.split(key)
+    loss_fn, rule = jaxmlp.objective(problem.network.apply), momentum(hyper, problem.steps, cosine)
+    params = jax.tree.map(lambda p: p.astype(problem.train[0].dtype), problem.network.init(init_key))
+    settings = {"key": fit_key, "epochs": problem.epochs, "batch_size": problem.batch_size}
+    return jaxmlp.fit(loss_fn, params, rule, problem.train, **settings).params
+
+
+def loss_after(problem: Problem, hyper: Hyper, key: jax.Array, cosine: bool = False) -> jax.Array:
+    """Return the validation loss after a whole run."""
+    params = trained(problem, hyper, key, cosine)
+    return jaxmlp.objective(problem.network.apply)(params, *problem.validation)
+
+
+def descend(problem: Problem, start: Hyper, steps: int, rate: float, keys: int = 2) -> tuple[Hyper, np.ndarray, Any]:
+    """Tune by gradients through whole runs: adam on the mean loss over fresh keys at each step.
+
+    A gradient that is not finite, or longer than 1, is cut to length 1, or to 0.
+
+    Returns:
+        (the hyperparameters at the end, (steps,) losses, the hyperparameters at each step).
+    """
+    rule = jaxmlp.optimizers.adam(rate, b1=0.8)
+
+    def mean_loss(hyper, key):
+        return jnp.mean(jax.vmap(lambda k: loss_after(problem, hyper, k))(jax.random.split(key, keys)))
+
+    def step(carry, key):
+        hyper, state = carry
+        loss, grads = jax.value_and_grad(mean_loss)(hyper, key)
+        norm = optax.global_norm(grads)
+        scale = jnp.where(jnp.isfinite(norm), 1 / jnp.maximum(norm, 1), 0)
+        grads = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0) * scale, grads)
+        updates, state = rule.update(grads, state)
+        return (jaxmlp.apply_updates(hyper, updates), state), (loss, hyper)
+
+    run = jax.jit(lambda start, tuning_keys: jax.lax.scan(step, (start, rule.init(start)), tuning_keys))
+    (hyper, _), (losses, path) = run(start, jax.random.split(jax.random.key(1000), steps))
+    return hyper, np.asarray(losses), jax.tree.map(np.asarray, path)
+
+
+def search(problem: Problem, runs: int, cosine: bool, keys: int = 2) -> tuple[Hyper, np.ndarray, Hyper]:
+    """Tune by random search: runs / keys draws, log-uniform in the learning rate from 1e-3 to 10, each on `keys` keys.
+
+    Returns:
+        (the best draw, the mean loss of each, all draws).
+    """
+    draws = max(1, runs // keys)
+    rng = np.random.default_rng(0)
+    tried = Hyper(jnp.asarray(rng.uniform(np.log(1e-3), np.log(10), draws)), jnp.asarray(rng.uniform(-2, 4, draws)))
+    losses = surface(problem, tried, jax.random.split(jax.random.key(2000), keys), cosine)
+    best = int(np.nanargmin(np.where(np.isfinite(losses), losses, np.inf)))
+    return jax.tree.map(lambda a: a[best], tried), losses, tried
+
+
+def surface(problem: Problem, points: Hyper, keys: jax.Array, cosine: bool = False) -> np.ndarray:
+    """Return the mean validation loss over keys at each of many points."""
+    return np.asarray(_over(problem, cosine, loss_after)(points, keys)).mean(axis=1)
+
+
+def slopes(problem: Problem, points: Hyper, key: jax.Array) -> np.ndarray:
+    """Return the derivative of the loss after a run by the logarithm of the learning rate, at each point."""
+
+    def slope(problem, hyper, key, cosine):
+        return jax.grad(lambda rate: loss_after(problem, Hyper(rate, hyper.logit), key))(hyper.log_rate)
+
+    return np.asarray(_over(problem, False, slope)(points, key[None]))[:, 0]
+
+
+def _over(problem: Problem, cosine: bool, function: Callable[..., jax.Array]) -> Callable[..., jax.Array]:
+    def one(hyper, keys):
+        return jax.vmap(lambda key: function(problem, hyper, key, cosine))(keys)
+
+    return jax.jit(lambda points, keys: jax.lax.map(lambda hyper: one(hyper, keys), points))
+
+
+def scores(problem: Problem, hyper: Hyper, keys: jax.Array, cosine: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Return (test accuracy (runs,), right answers (runs, test examples)) of fresh runs."""
+    x, y = problem.test
+
+    def right(key):
+        return problem.network.apply(trained(problem, hyper, key, cosine), x).argmax(axis=-1) == y
+
+    found = np.asarray(jax.jit(jax.vmap(right))(keys))
+    return found.mean(axis=1), found
+
+
+def truth(problem: Problem, hyper: Hyper, width: float = 1e-5) -> float:
+    """Return the relative error of the gradient against central differences, in float64."""
+    with jax.enable_x64(True):
+        wide = problem._replace(train=_wide(problem.train), validation=_wide(problem.validation))
+        point = jnp.asarray([float(hyper.log_rate), float(hyper.logit)])
+        loss = jax.jit(lambda point: loss_after(wide, Hyper(point[0], point[1]), jax.random.key(5)))
+        found = jax.jit(jax.grad(lambda point: loss_after(wide, Hyper(point[0], point[1]), jax.random.key(5))))(point)
+        shifts = width * jnp.eye(2)
+        expected = jnp.stack([(loss(point + s) - loss(point - s)) / (2 * width) for s in shifts])
+        return float(jnp.max(jnp.abs(found - expected)) / jnp.max(jnp.abs(expected)))
+
+
+def _wide(examples):
+    x, y = examples
+    return np.asarray(x, np.float64), y
