@@ -67,8 +67,8 @@ def outcome(options: Any, console: Any) -> Outcome:
     note = (
         f"Cost: share of a run of {options.epochs} epochs without instruments, {1e3 * plain:.0f} ms, least of "
         f"{REPEATS} (784-128-64-10, sgd, batch size {options.batch_size}). Error: on the quadratic in float64; of the "
-        f"random estimates, that of the mean of {quadratic.DRAWS:,} draws. Cockpit's Time is the one that is no function of a "
-        "step; it is what is measured here."
+        f"random estimates, that of the mean of {quadratic.DRAWS:,} draws. Cockpit's Time is the one that is no "
+        "function of a step; it is what is measured here."
     )
     return Outcome({"instruments": rows, "seconds_without": plain}, notes=[note], tables=[table])
 

@@ -1,0 +1,119 @@
+"""The cockpit: what it watches, its page, and its table of instruments."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import jaxmlp
+from experiments.cockpit import costs, experiment, figures, page, runs
+from jaxmlp import instruments
+from jaxmlp.instruments import Readings
+
+
+def examples(count=64):
+    rng = np.random.default_rng(0)
+    return rng.uniform(size=(count, 12)).astype(np.float32), rng.integers(0, 10, size=count).astype(np.int32)
+
+
+def readings(steps=40):
+    """Made-up readings of the whole panel."""
+    at, rng = np.arange(0, steps, 4), np.random.default_rng(1)
+    found = {name: Readings(at, rng.uniform(0.1, 1, len(at))) for name in runs.panel(4)}
+    for name in ("loss", "update_ratio", "gradient_norm", "effective_learning_rate"):
+        found[name] = Readings(np.arange(steps), rng.uniform(0.1, 1, steps))
+    by_leaf = {f"[{layer}].{leaf}": rng.uniform(size=len(at)) for layer in range(3) for leaf in "wb"}
+    scale = {name: rng.uniform(1, 2, len(at)) for name in ("trace", "signal", "scale")}
+    histogram = rng.integers(0, 9, (len(at), 100))
+    return found | {
+        "gradient_norm_by_leaf": Readings(at, by_leaf),
+        "gradient_noise_scale": Readings(at, scale),
+        "gradient_histogram": Readings(at, histogram),
+    }
+
+
+def test_every_panel_is_explained_and_stands_in_one_column():
+    shown = [name for names in figures.COLUMNS.values() for name in names]
+    assert sorted(shown) == sorted(figures.READING)
+    assert all("ealthy" in sentence for _, sentence in figures.READING.values())
+    assert set(shown) - {"stability"} <= set(runs.panel(10))
+
+
+def test_the_page_embeds_each_picture_with_its_sentence(tmp_path):
+    pictures = {name: tmp_path / f"{name}.svg" for name in figures.READING}
+    for path in pictures.values():
+        path.write_text("<svg/>")
+    groups = {"optimizers": ("What is shown.", pictures), "edge": ("The edge.", {"edge": pictures["loss"]})}
+    text = page.text(groups, "Seed 0.")
+    assert text.count("data:image/svg+xml;base64,") == len(pictures) + 1 and "<svg/>" not in text
+    for _, sentence in figures.READING.values():
+        assert page.html.escape(sentence) in text
+    assert page.html.escape(page.EDGE) in text and "Seed 0." in text
+
+
+def test_all_panels_are_drawn_also_of_a_run_that_diverged():
+    broken = {
+        name: Readings(
+            r.steps, {k: v * np.nan for k, v in r.values.items()} if isinstance(r.values, dict) else r.values
+        )
+        for name, r in readings().items()
+    }
+    broken["loss"] = Readings(np.arange(40), np.full(40, np.nan))
+    for name in figures.READING:
+        figure = figures.panel(name, {"sgd": readings(), "broken": broken})
+        assert figure.axes[0].get_title() == figures.READING[name][0]
+
+
+def test_the_picture_of_the_edge_has_the_line_at_two_over_the_rate():
+    one = readings()
+    figure = figures.edge({"0.05": one, "0.1": one})
+    lines = figure.axes[1].lines
+    assert [line.get_ydata()[0] for line in lines if line.get_linestyle() == "--"] == [40, 20]
+
+
+def test_each_fault_differs_from_the_healthy_run():
+    found = runs.faults(examples())
+    assert list(found) == ["healthy", "learning rate too high", "deep sigmoid network", "raw inputs"]
+    x = found["raw inputs"].train[0]
+    assert 250 < x.max() <= 255 and abs(found["healthy"].train[0].mean()) < 1e-5
+    assert len(found["deep sigmoid network"].network.init(jax.random.key(0))) == 7
+
+
+@pytest.mark.slow
+def test_watching_in_pieces_reads_the_same_as_at_once():
+    run = runs.optimizers(["sgd"], examples())["sgd"]
+    chosen = {"loss": instruments.loss(), "distance": instruments.distance(every=5)}
+    seen = []
+    pieces, whole = (
+        runs.watch(run, chosen, epochs=4, batch_size=16, told=seen.append, at_once=at_once) for at_once in (1, 4)
+    )
+    assert len(seen) == 5
+    for name in chosen:
+        np.testing.assert_array_equal(pieces[name].steps, whole[name].steps)
+        np.testing.assert_array_equal(pieces[name].values, whole[name].values)
+
+
+def test_every_instrument_of_cockpit_is_here_and_short():
+    assert set(costs.IN_COCKPIT) <= set(instruments.__all__)
+    names = set(instruments.__all__) - {"Instrument", "Readings"}
+    assert {name: costs.lines(name) for name in names if costs.lines(name) > 15} == {}
+
+
+@pytest.mark.slow
+def test_the_command_writes_record_readings_and_page(tmp_path, monkeypatch, rough):
+    dataset = jaxmlp.Dataset("digits", examples(256), examples(256), None, tuple("0123456789"))
+    monkeypatch.setattr(jaxmlp.datasets, "load", lambda *arguments, **options: dataset)
+    monkeypatch.setattr(runs, "EDGE_RATES", (0.1,))
+    words = (
+        "--problem digits --optimizers sgd --stories all --blind 3 --examples 256 --epochs 1 --every 2 --edge-steps 4"
+    )
+    assert experiment.main([*words.split(), "--output", str(tmp_path)]) == 0
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert sorted(results["answers"]) == ["A", "B", "C"]
+    assert sorted(results["runs"]) == ["blind", "edge", "faults", "optimizers"]
+    assert results["runs"]["optimizers"]["sgd"]["largest_eigenvalue"]["measurements"] == 1
+    page_text = (tmp_path / "cockpit.html").read_text()
+    assert page_text.count("<figure>") == 3 * len(figures.READING) + 1
+    with np.load(tmp_path / "readings.npz") as arrays:
+        assert arrays["edge/0.1/loss/values"].shape == (4,)
