@@ -1,11 +1,13 @@
 """Every instrument beside Cockpit's list: lines of code, error against the closed form, cost at three intervals."""
 
 import inspect
+import statistics
 import time
 from typing import Any
 
 import jax
 import numpy as np
+from jax.extend.core import jaxprs_in_params
 from rich.table import Table
 
 import jaxmlp
@@ -35,42 +37,60 @@ IN_COCKPIT = {
     "mean_gsnr": "MeanGSNR",
 }
 INTERVALS = (1, 10, 100)
-REPEATS = 5
+STEPS = 200
+"""Steps of a run, of which an interval of 100 measures two."""
+TURNS, SECONDS = (3, 11), 3.0
+"""How often runs with and without an instrument take turns, at least and at most; no more after these seconds."""
 
 
 def outcome(options: Any, console: Any) -> Outcome:
     """Measure all instruments."""
     names = sorted(set(instruments.__all__) - {"Instrument", "Readings"}, key=lambda n: (n not in IN_COCKPIT, n))
-    errors = _errors(names)
     dataset = jaxmlp.datasets.load(options.problem, data_dir=options.data_dir, mirror=options.mirror)
-    train = tuple(part[: options.examples] for part in dataset.train)
-    plain, rows = _seconds(train, options, {}), {}
+    epochs = 4
+    train = tuple(part[: STEPS // epochs * options.batch_size] for part in dataset.train)
+    run, rows, seconds = _Run(train, epochs, options.batch_size), {}, []
     with command.progress(console, "instruments") as bar:
-        task = bar.add_task("", total=len(names))
+        task = bar.add_task("errors", total=len(names))
+        errors = _errors(names)
         for name in names:
             bar.update(task, description=name)
-            shares = []
+            costs = {}
             for every in INTERVALS:
-                with_it = _seconds(train, options, {name: getattr(instruments, name)(every=every)})
-                shares.append(with_it / plain - 1)
+                shares, alone = run.shares({name: getattr(instruments, name)(every=every)})
+                seconds += alone
+                low, middle, high = np.quantile(shares, (0.25, 0.5, 0.75))
+                costs[str(every)] = {"share": middle, "quartiles": (low, high), "turns": len(shares)}
             rows[name] = {
                 "cockpit": IN_COCKPIT.get(name),
                 "lines": lines(name),
                 "error": errors[name],
-                "cost": dict(zip(map(str, INTERVALS), shares, strict=True)),
+                "operations": run.operations(getattr(instruments, name)()),
+                "cost": costs,
             }
             bar.advance(task)
-    table = Table("instrument", "Cockpit", "lines", "relative error", *(f"cost at {n}" for n in INTERVALS))
+    table = Table("instrument", "Cockpit", "lines", "error", "operations", *(f"cost at {n}" for n in INTERVALS))
     for name, row in rows.items():
-        cells = [f"{100 * share:.1f} %" for share in row["cost"].values()]
-        table.add_row(name, row["cockpit"] or "-", str(row["lines"]), f"{row['error']:.1e}", *cells)
+        cells = [_percent(cost) for cost in row["cost"].values()]
+        operations = f"{100 * row['operations']:.3g} %"
+        table.add_row(name, row["cockpit"] or "-", str(row["lines"]), f"{row['error']:.0e}", operations, *cells)
+    plain = statistics.median(seconds)
     note = (
-        f"Cost: share of a run of {options.epochs} epochs without instruments, {1e3 * plain:.0f} ms, least of "
-        f"{REPEATS} (784-128-64-10, sgd, batch size {options.batch_size}). Error: on the quadratic in float64; of the "
-        f"random estimates, that of the mean of {quadratic.DRAWS:,} draws. Cockpit's Time is the one that is no "
-        "function of a step; it is what is measured here."
+        f"Cost: time of a run of {STEPS} steps with the instrument beside one without, {1e3 * plain:.0f} ms, in turns; "
+        "median of the shares, with half the distance of their quartiles (784-128-64-10, sgd, batch size "
+        f"{options.batch_size}). Operations: additions, multiplications and elementary functions of one measurement "
+        "beside those of a step. Error: relative, on the quadratic in float64; of the random estimates, that of the "
+        f"mean of {quadratic.DRAWS:,} draws. Cockpit's Time is the one that is no function of a step; it is what is "
+        "measured here."
     )
-    return Outcome({"instruments": rows, "seconds_without": plain}, notes=[note], tables=[table])
+    fields = {"instruments": rows, "seconds_without": plain, "steps": STEPS}
+    return Outcome(fields, notes=[note], tables=[table])
+
+
+def _percent(cost):
+    low, high = cost["quartiles"]
+    digits = 1 if cost["share"] < 0.995 else 0
+    return f"{100 * cost['share']:.{digits}f} ± {50 * (high - low):.{digits}f} %"
 
 
 def lines(name: str) -> int:
@@ -97,13 +117,64 @@ def _error(found, expected):
     return max(float(np.max(np.abs(np.asarray(a) - b)) / np.max(np.abs(b))) for a, b in pairs)
 
 
-def _seconds(train, options, chosen):
-    net = jaxmlp.mlp((train[0].shape[1], 128, 64, 10))
-    loss_fn, params = jaxmlp.objective(net.apply), net.init(jax.random.key(0))
-    settings = {"key": jax.random.key(1), "epochs": options.epochs, "batch_size": options.batch_size}
-    rule, seconds = jaxmlp.optimizers.sgd(0.1), []
-    for _ in range(REPEATS + 1):  # the first compiles
+class _Run:
+    """A run that instruments are timed in."""
+
+    def __init__(self, train, epochs, batch_size):
+        self.net, self.rule = jaxmlp.mlp((train[0].shape[1], 128, 64, 10)), jaxmlp.optimizers.sgd(0.1)
+        self.loss_fn, self.params = jaxmlp.objective(self.net.apply), self.net.init(jax.random.key(0))
+        self.train, self.batch = jax.device_put(train), tuple(part[:batch_size] for part in train)
+        self.settings = {"key": jax.random.key(1), "epochs": epochs, "batch_size": batch_size}
+
+    def seconds(self, chosen):
         started = time.perf_counter()
-        jax.block_until_ready(jaxmlp.fit(loss_fn, params, rule, train, **settings, instruments=chosen))
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])
+        result = jaxmlp.fit(self.loss_fn, self.params, self.rule, self.train, **self.settings, instruments=chosen)
+        jax.block_until_ready(result)
+        return time.perf_counter() - started
+
+    def shares(self, chosen):
+        """Return the additional time as shares of that without, and the seconds without."""
+        self.seconds(chosen), self.seconds({})  # compiles
+        shares, alone, started = [], [], time.perf_counter()
+        while len(shares) < TURNS[0] or (len(shares) < TURNS[1] and time.perf_counter() - started < SECONDS):
+            # In changing order: what comes second may find a warmer machine.
+            order = ({}, chosen) if len(shares) % 2 else (chosen, {})
+            taken = [self.seconds(one) for one in order]
+            plain, with_it = taken if order[0] == {} else reversed(taken)
+            shares.append(with_it / plain - 1)
+            alone.append(plain)
+        return shares, alone
+
+    def operations(self, instrument):
+        """Return the operations of a measurement as a share of those of a step."""
+
+        def step(params):
+            return jaxmlp.take_step(self.loss_fn, params, self.rule, self.batch)
+
+        plain, with_it = (
+            operations(jax.make_jaxpr(function)(self.params).jaxpr)
+            for function in (
+                lambda params: step(params).updates,
+                lambda params: (step(params).updates, instrument(step(params), jax.random.key(0))),
+            )
+        )
+        return (with_it - 2 * plain) / plain
+
+
+def operations(jaxpr: Any) -> int:
+    """Count the elementary operations of a program: a product of matrices as its multiplications and additions."""
+    total = 0
+    for equation in jaxpr.eqns:
+        inner = [operations(part) for part in jaxprs_in_params(equation.params)]
+        sizes = [variable.aval.size for variable in equation.outvars if hasattr(variable.aval, "size")]
+        if inner:
+            total += equation.params.get("length", 1) * max(inner)
+        elif equation.primitive.name == "dot_general":
+            (contracted, _), _ = equation.params["dimension_numbers"]
+            shape = equation.invars[0].aval.shape
+            total += 2 * sizes[0] * int(np.prod([shape[axis] for axis in contracted]))
+        elif equation.primitive.name.startswith("reduce_"):
+            total += equation.invars[0].aval.size
+        else:
+            total += sum(sizes)
+    return total

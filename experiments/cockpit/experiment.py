@@ -11,7 +11,6 @@ from experiments.common import command
 from experiments.common.command import Outcome
 from jaxmlp import instruments
 from jaxmlp.comparison import record
-from jaxmlp.comparison.drawing import save
 from jaxmlp.comparison.store import save_arrays
 from jaxmlp.optimizers import OPTIMIZERS
 
@@ -22,9 +21,9 @@ _PARAGRAPHS = {
     "optimizers": "Each optimizer at a usual learning rate, from the same weights and the same order of examples.",
     "faults": "A healthy run beside three with one fault each: a learning rate that is ten times too high, six hidden "
     "layers of sigmoids, and inputs of 0 to 255 that are not standardised (with a learning rate 255^2 times smaller).",
-    "blind": "Runs with one fault each, in an order drawn by chance; the record has the answers.",
     "edge": f"Full-batch gradient descent on {runs.EDGE_EXAMPLES} examples, squared error, two hidden layers of tanh.",
 }
+_BLIND = "One run of gradient descent. Something is wrong with it: what?"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -46,8 +45,7 @@ def _experiment(options, console):
         found[title] = _watched(group, chosen, console, title, settings)
     if options.blind is not None and "faults" in found:
         names = np.random.default_rng(options.blind).permutation([n for n in found["faults"] if n != "healthy"])
-        answers = dict(zip("ABC", names.tolist(), strict=True))
-        found["blind"] = {f"run {letter}": found["faults"][name] for letter, name in answers.items()}
+        answers = dict(zip(("run_a", "run_b", "run_c"), names.tolist(), strict=True))
     if options.stories in ("edge", "all"):
         size = min(runs.EDGE_EXAMPLES, len(train[0]))
         sharpness = {"loss": instruments.loss(), "largest_eigenvalue": instruments.largest_eigenvalue(20, 15)}
@@ -63,7 +61,7 @@ def _experiment(options, console):
             "readings": READINGS,
         },
         notes=[*_lines(found), f"Page: {options.output / 'cockpit.html'}"],
-        recorded=partial(_written, options, found),
+        recorded=partial(_written, options, found, answers),
     )
 
 
@@ -110,7 +108,7 @@ def _lines(found):
             yield f"{title}, {name}: at the end {words}{limit}"
 
 
-def _written(options, found):
+def _written(options, found, answers):
     arrays = {}
     for title, group in found.items():
         for run, readings in group.items():
@@ -119,19 +117,24 @@ def _written(options, found):
                 arrays[f"{title}/{run}/{name}/steps"] = steps
                 arrays |= {f"{title}/{run}/{name}/values{path}": part for path, part in parts.items()}
     save_arrays(options.output / READINGS, arrays)
-    groups = {}
-    for title, group in found.items():
-        drawn = (
-            {"edge": figures.edge(group)} if title == "edge" else {n: figures.panel(n, group) for n in figures.READING}
-        )
-        pictures = {name: options.output / f"{title}-{name}.svg" for name in drawn}
-        for name, figure in drawn.items():
-            save(figure, pictures[name])
-        groups[title] = _PARAGRAPHS[title], pictures
     origin = record.provenance()
     versions = ", ".join(f"{name} {origin['versions'][name]}" for name in ("jaxmlp", "jax", "python"))
-    text = page.text(groups, f"Seed 0; {versions}; {origin['device']}; commit {origin['commit'] or 'unknown'}.")
-    record.save_text(options.output / "cockpit.html", text)
+    small = f"Seed 0; {versions}; {origin['device']}; commit {origin['commit'] or 'unknown'}."
+    groups = {title: _group(title, _PARAGRAPHS[title], group) for title, group in found.items()}
+    for title, group in groups.items():
+        for name, picture in group.pictures.items():
+            record.save_text(options.output / f"{title}-{name}.svg", picture)
+    record.save_text(options.output / "cockpit.html", page.text(groups, small))
+    for letter, fault in answers.items():
+        group = _group("blind", _BLIND, {letter: found["faults"][fault]})
+        (options.output / "blind").mkdir(exist_ok=True)
+        record.save_text(options.output / "blind" / f"{letter}.html", page.text({"The run": group}, small, letter))
+
+
+def _group(title, paragraph, group):
+    drawn = {"edge": figures.edge(group)} if title == "edge" else {n: figures.panel(n, group) for n in figures.READING}
+    pictures = {name: page.drawn(figure) for name, figure in drawn.items()}
+    return page.Group(paragraph, pictures, figures.colours(group))
 
 
 def _parser():
@@ -145,7 +148,9 @@ def _parser():
     text = f"what to compare: {', '.join(OPTIMIZERS)}"
     add("--optimizers", nargs="+", default=["sgd", "adam"], choices=tuple(OPTIMIZERS), metavar="NAME", help=text)
     add("--stories", default="none", choices=STORIES, metavar="NAME", help=f"further runs: {', '.join(STORIES)}")
-    add("--blind", type=int, metavar="SEED", help="with the story of faults: draw them once more without their names")
+    add(
+        "--blind", type=int, metavar="SEED", help="with the story of faults: a page of each without its name, in blind/"
+    )
     add("--examples", type=int, default=6000, least=256, metavar="N", help="training examples")
     add("--batch-size", type=int, default=128, least=2, metavar="N", help="examples per step")
     add("--epochs", type=int, default=5, least=1, metavar="N", help="passes over the training examples")

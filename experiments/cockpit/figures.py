@@ -1,6 +1,6 @@
 """The pictures of the page: one small panel per instrument, and the edge of stability."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from jaxmlp.comparison.drawing import LOOKS, logarithmic, new
 
+_COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7")
 COLUMNS = {
     "Step size": ("loss", "alpha", "update_ratio", "distance"),
     "Gradients": ("gradient_norm", "gradient_norm_by_leaf", "norm_test", "gradient_histogram"),
@@ -75,6 +76,13 @@ READING = {
 }
 
 
+def colours(runs: Iterable[str]) -> dict[str, str]:
+    """Return the colour of each run: that of its optimizer wherever one is drawn, or else one after the other."""
+    return {
+        run: LOOKS[run]["color"] if run in LOOKS else _COLOURS[index % len(_COLOURS)] for index, run in enumerate(runs)
+    }
+
+
 def panel(name: str, runs: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Draw one instrument of several runs.
 
@@ -83,8 +91,8 @@ def panel(name: str, runs: Mapping[str, Mapping[str, Any]]) -> Figure:
         runs: run -> instrument -> Readings.
     """
     figure, (ax,) = new(1, (4.6, 3.1))
-    for run, readings in runs.items():
-        look = {"color": LOOKS[run]["color"], "label": run}
+    for (run, readings), colour in zip(runs.items(), colours(runs).values(), strict=True):
+        look = {"color": colour, "label": run}
         with np.errstate(all="ignore"):
             _DRAWN.get(name, _curve)(ax, name, readings, look)
     if name not in ("alpha", "gradient_histogram"):
@@ -99,8 +107,6 @@ def panel(name: str, runs: Mapping[str, Mapping[str, Any]]) -> Figure:
     if name not in ("gradient_norm_by_leaf", "gradient_histogram"):
         ax.set_xlabel("step")
     ax.set_title(READING[name][0], fontsize=11)
-    if name == "loss":
-        ax.legend(fontsize=8, frameon=False)
     return figure
 
 

@@ -104,7 +104,7 @@ def watch(
     """
     loss_fn, parts = jaxmlp.objective(run.network.apply, run.loss), []
     params, key = run.network.init(jax.random.key(0)), jax.random.key(1)
-    state = jaxmlp.TrainState(params, run.optimizer.init(params), key, jnp.zeros((), jnp.int32), None, params)
+    state = jaxmlp.TrainState(params, run.optimizer.init(params), key, jnp.zeros((), jnp.int32), start=params)
     settings = {"key": key, "batch_size": batch_size, "instruments": chosen}
     for done in range(0, epochs, at_once):
         piece = min(at_once, epochs - done)

@@ -37,23 +37,24 @@ def surface(log_rates: Any, logits: Any, heights: Any, path: Any, tried: Any, en
 
 
 def schedule(learnt: Any, cosine: Any) -> Figure:
-    """Draw the learnt learning rate of each array by tenth of training, beside the cosine.
+    """Draw the learnt learning rate and momentum of each layer by tenth of training, beside those of the cosine.
 
     Args:
         learnt: hyperparameters with a row per tenth.
         cosine: hyperparameters of the cosine schedule.
     """
-    figure, (ax,) = new(1, (6.4, 4.2))
-    rates = np.exp(np.asarray(learnt.log_rate))
+    figure, (top, bottom) = new(2, (6.4, 6.4))
+    rates, momenta = np.exp(np.asarray(learnt.log_rate)), _momentum(np.asarray(learnt.logit))
     edges = np.linspace(0, 1, len(rates) + 1)
-    styles = zip(("hidden weights", "hidden biases", "output weights", "output biases"), rates.T, strict=True)
-    for (name, column), colour in zip(styles, ("#0072B2", "#56B4E9", "#D55E00", "#E69F00"), strict=True):
-        ax.stairs(column, edges, baseline=None, color=colour, label=name, linewidth=1.8)
+    for ax, columns in ((top, rates.T), (bottom, momenta.T)):
+        for name, column, colour in zip(("hidden layer", "output layer"), columns, ("#0072B2", "#D55E00"), strict=True):
+            ax.stairs(column, edges, baseline=None, color=colour, label=name, linewidth=1.8)
     at = np.linspace(0, 1, 200)
-    ax.plot(at, np.exp(float(cosine.log_rate)) * (1 + np.cos(np.pi * at)) / 2, "k--", label="cosine, searched")
-    ax.set(xlabel="share of training", ylabel="learning rate", yscale="log")
-    ax.set_ylim(bottom=rates.min() / 5)
-    ax.legend(fontsize=9, frameon=False)
+    top.plot(at, np.exp(float(cosine.log_rate)) * (1 + np.cos(np.pi * at)) / 2, "k--", label="cosine, searched")
+    bottom.axhline(_momentum(float(cosine.logit)), color="k", linestyle="--")
+    top.set(ylabel="learning rate", yscale="log", ylim=(rates.min() / 5, None))
+    bottom.set(xlabel="share of training", ylabel="momentum", ylim=(None, 1))
+    top.legend(fontsize=9, frameon=False)
     return figure
 
 
@@ -79,3 +80,7 @@ def limits(log_rates: Any, long: Any, short: Any, slopes: Any, epochs: int) -> F
     bottom.set(xscale="log", yscale="log", xlabel="learning rate", ylabel="|d loss / d log rate|", xlim=top.get_xlim())
     bottom.legend(frameon=False)
     return figure
+
+
+def _momentum(logit):
+    return 1 / (1 + np.exp(-logit))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.flatten_util import ravel_pytree
 from jax.tree_util import Partial
 
 import jaxmlp
@@ -19,9 +20,9 @@ class Hyper(NamedTuple):
     """What is tuned, on scales without limits."""
 
     log_rate: jax.Array
-    """Natural logarithm of the learning rate: a scalar, or (10, arrays of parameters), one row per tenth."""
+    """Natural logarithm of the learning rate: a scalar, or (10, layers), one row per tenth of training."""
     logit: jax.Array
-    """log(momentum / (1 - momentum)), scalar."""
+    """log(momentum / (1 - momentum)), likewise."""
 
 
 class Problem(NamedTuple):
@@ -56,13 +57,13 @@ class State(NamedTuple):
 
 
 def momentum(hyper: Hyper, steps: int, cosine: bool) -> optax.GradientTransformation:
-    """Build gradient descent with momentum and a learning rate per array and tenth of training.
+    """Build gradient descent with a learning rate and a momentum per layer and tenth of training.
 
-        velocity = momentum * velocity + g
-        update = -rate[tenth, array] * velocity        (cosine: times (1 + cos(pi step / steps)) / 2)
+        velocity = momentum[tenth, layer] * velocity + g
+        update = -rate[tenth, layer] * velocity        (cosine: times (1 + cos(pi step / steps)) / 2)
 
     Args:
-        hyper: a scalar log_rate serves all arrays and tenths.
+        hyper: a scalar serves all layers and tenths. A layer is two arrays of parameters, weights and biases.
         steps: of the whole run.
         cosine: let the learning rate fall to 0 along a cosine.
     """
@@ -82,11 +83,14 @@ def _init(params):
 def _update(grads, state, params=None, *, hyper, form):
     leaves, structure = jax.tree.flatten(grads)
     tenth = jnp.minimum(state.count * TENTHS // form.steps, TENTHS - 1)
-    rates = jnp.exp(jnp.broadcast_to(hyper.log_rate, (TENTHS, len(leaves)))[tenth])
+    rates, kept = (
+        jnp.repeat(jnp.broadcast_to(table, (TENTHS, len(leaves) // 2))[tenth], 2)
+        for table in (jnp.exp(hyper.log_rate), jax.nn.sigmoid(hyper.logit))
+    )
     if form.cosine:
         rates = rates * (1 + jnp.cos(jnp.pi * state.count.astype(rates.dtype) / form.steps)) / 2
-    kept = jax.nn.sigmoid(hyper.logit)
-    velocity = [kept.astype(g.dtype) * v + g for v, g in zip(jax.tree.leaves(state.velocity), leaves, strict=True)]
+    old = jax.tree.leaves(state.velocity)
+    velocity = [m.astype(g.dtype) * v + g for m, v, g in zip(kept, old, leaves, strict=True)]
     updates = [-rate.astype(v.dtype) * v for rate, v in zip(rates, velocity, strict=True)]
     return structure.unflatten(updates), State(state.count + 1, structure.unflatten(velocity))
 
@@ -180,14 +184,19 @@ def scores(problem: Problem, hyper: Hyper, keys: jax.Array, cosine: bool) -> tup
 
 
 def truth(problem: Problem, hyper: Hyper, width: float = 1e-5) -> float:
-    """Return the relative error of the gradient against central differences, in float64."""
+    """Return the relative error of the gradient by all numbers of hyper against central differences, in float64."""
     with jax.enable_x64(True):
         wide = problem._replace(train=_wide(problem.train), validation=_wide(problem.validation))
-        point = jnp.asarray([float(hyper.log_rate), float(hyper.logit)])
-        loss = jax.jit(lambda point: loss_after(wide, Hyper(point[0], point[1]), jax.random.key(5)))
-        found = jax.jit(jax.grad(lambda point: loss_after(wide, Hyper(point[0], point[1]), jax.random.key(5))))(point)
-        shifts = width * jnp.eye(2)
-        expected = jnp.stack([(loss(point + s) - loss(point - s)) / (2 * width) for s in shifts])
+        point, unravel = ravel_pytree(jax.tree.map(lambda a: jnp.asarray(np.asarray(a, np.float64)), hyper))
+
+        def loss(point):
+            return loss_after(wide, unravel(point), jax.random.key(5))
+
+        found, shifts = jax.jit(jax.grad(loss))(point), width * jnp.eye(len(point))
+        ahead, behind = jax.jit(lambda points: jax.lax.map(jax.vmap(loss), points))(
+            jnp.stack([point[None] + shifts, point[None] - shifts])
+        )
+        expected = (ahead - behind) / (2 * width)
         return float(jnp.max(jnp.abs(found - expected)) / jnp.max(jnp.abs(expected)))
 
 

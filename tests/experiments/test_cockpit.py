@@ -40,16 +40,17 @@ def test_every_panel_is_explained_and_stands_in_one_column():
     assert set(shown) - {"stability"} <= set(runs.panel(10))
 
 
-def test_the_page_embeds_each_picture_with_its_sentence(tmp_path):
-    pictures = {name: tmp_path / f"{name}.svg" for name in figures.READING}
-    for path in pictures.values():
-        path.write_text("<svg/>")
-    groups = {"optimizers": ("What is shown.", pictures), "edge": ("The edge.", {"edge": pictures["loss"]})}
-    text = page.text(groups, "Seed 0.")
-    assert text.count("data:image/svg+xml;base64,") == len(pictures) + 1 and "<svg/>" not in text
+def test_the_page_holds_each_picture_with_its_sentence():
+    drawn = page.drawn(figures.panel("loss", {"sgd": readings(), "adam": readings()}))
+    group = page.Group("What is shown.", dict.fromkeys(figures.READING, drawn), figures.colours(["sgd", "adam"]))
+    edge = page.Group("The edge.", {"edge": drawn}, {})
+    text = page.text({"optimizers": group, "edge": edge}, "Seed 0.")
+    assert text.count("<svg ") == text.count("</svg>") == text.count("<figure>") == len(figures.READING) + 1
     for _, sentence in figures.READING.values():
         assert page.html.escape(sentence) in text
     assert page.html.escape(page.EDGE) in text and "Seed 0." in text
+    # Black and white become the page's ink and paper, which are other colours in the dark.
+    assert "#000000" not in text and "#ffffff" not in text and '<i style="background: var(--ink)"></i>sgd' in text
 
 
 def test_all_panels_are_drawn_also_of_a_run_that_diverged():
@@ -110,10 +111,13 @@ def test_the_command_writes_record_readings_and_page(tmp_path, monkeypatch, roug
     )
     assert experiment.main([*words.split(), "--output", str(tmp_path)]) == 0
     results = json.loads((tmp_path / "results.json").read_text())
-    assert sorted(results["answers"]) == ["A", "B", "C"]
-    assert sorted(results["runs"]) == ["blind", "edge", "faults", "optimizers"]
+    assert sorted(results["answers"]) == ["run_a", "run_b", "run_c"]
+    assert sorted(results["runs"]) == ["edge", "faults", "optimizers"]
     assert results["runs"]["optimizers"]["sgd"]["largest_eigenvalue"]["measurements"] == 1
     page_text = (tmp_path / "cockpit.html").read_text()
-    assert page_text.count("<figure>") == 3 * len(figures.READING) + 1
+    assert page_text.count("<figure>") == 2 * len(figures.READING) + 1
+    for name, fault in results["answers"].items():
+        blind = (tmp_path / "blind" / f"{name}.html").read_text()
+        assert blind.count("<figure>") == len(figures.READING) and name in blind and fault not in blind
     with np.load(tmp_path / "readings.npz") as arrays:
         assert arrays["edge/0.1/loss/values"].shape == (4,)

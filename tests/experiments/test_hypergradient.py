@@ -32,16 +32,16 @@ def test_one_rate_is_the_momentum_rule_of_the_library():
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), ours, theirs)  # exp of log in float32
 
 
-def test_each_tenth_and_array_has_its_own_rate_and_the_cosine_falls_to_zero():
+def test_each_tenth_and_layer_has_its_own_rate_and_the_cosine_falls_to_zero():
     rates = jnp.arange(1.0, 21.0).reshape(10, 2)
-    grads = (jnp.ones(()), jnp.ones(()))
-    hyper = Hyper(jnp.log(rates), jnp.float32(-30.0))  # no momentum
+    grads = (jnp.ones(()), jnp.ones(()), jnp.ones(()), jnp.ones(()))  # two layers of weights and biases
+    hyper = Hyper(jnp.log(rates), jnp.full((10, 2), -30.0))  # no momentum
     rule, seen = tuning.momentum(hyper, 20, False), []
     state = rule.init(grads)
     for _ in range(20):
         updates, state = rule.update(grads, state)
         seen.append(updates)
-    np.testing.assert_allclose(-np.array(seen), np.repeat(rates, 2, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(-np.array(seen), np.repeat(np.repeat(rates, 2, axis=0), 2, axis=1), rtol=1e-5)
     falling = tuning.momentum(Hyper(jnp.float32(0.0), jnp.float32(-30.0)), 4, True)
     state, found = falling.init(grads), []
     for _ in range(4):
@@ -53,7 +53,9 @@ def test_each_tenth_and_array_has_its_own_rate_and_the_cosine_falls_to_zero():
 @pytest.mark.slow
 def test_the_gradient_through_training_is_true():
     # Central differences of width 1e-5 in float64 err by about 1e-10 relative to slopes of the order of the loss.
-    assert tuning.truth(problem(), Hyper(jnp.log(0.1), jnp.asarray(1.0))) < 1e-6
+    two = Hyper(jnp.log(0.1), jnp.asarray(1.0))
+    for point in (two, Hyper(*(jnp.full((10, 2), one) for one in two))):
+        assert tuning.truth(problem(), point) < 1e-6
 
 
 @pytest.mark.slow
@@ -73,5 +75,5 @@ def test_the_command_writes_record_and_pictures(tmp_path, monkeypatch, rough):
     words = ["--steps", "2", "--epochs", "2", "--seeds", "3", "--output", str(tmp_path)]
     assert experiment.main(words) == 0
     results = json.loads((tmp_path / "results.json").read_text())
-    assert len(results["pairs"]) == 6 and np.shape(results["schedule"]) == (10, 4)
+    assert len(results["pairs"]) == 6 and np.shape(results["schedule"]["momentum"]) == (10, 2)
     assert {path.name for path in tmp_path.glob("*.png")} == {"surface.png", "schedule.png", "limits.png"}

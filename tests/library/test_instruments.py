@@ -13,7 +13,7 @@ from jax.flatten_util import ravel_pytree
 import jaxmlp
 from experiments.cockpit import quadratic
 from jaxmlp import instruments
-from jaxmlp.instruments import Instrument
+from jaxmlp.instruments import Instrument, trees
 
 KEY = jax.random.key(3)
 
@@ -187,7 +187,7 @@ def network(key=None, dropout=0.0):
 def by_hand(step):
     """The gradient of each example, (16, 43), in the order of the pytree's leaves."""
     params = [(np.asarray(w), np.asarray(b)) for w, b in step.params]
-    x, y = map(np.asarray, step.batch)
+    x, y = np.asarray(step.x), np.asarray(step.y)
     rows = [
         numpy_mlp.loss_and_grads(params, x[i : i + 1], y[i : i + 1], activation="tanh", loss="softmax_cross_entropy")[1]
         for i in range(len(x))
@@ -228,7 +228,7 @@ def test_the_instruments_of_examples_on_a_network_by_hand(x64):
 def test_the_instruments_of_curvature_against_a_brute_force_hessian(x64):
     step = network()
     vector, unravel = ravel_pytree(step.params)
-    hessian = np.asarray(jax.hessian(lambda v: step.loss_fn(unravel(v), *step.batch))(vector))
+    hessian = np.asarray(jax.hessian(lambda v: step.loss_fn(unravel(v), step.x, step.y))(vector))
     values = np.linalg.eigvalsh(hessian)
     u, g = (np.asarray(ravel_pytree(tree)[0]) for tree in (step.updates, step.grads))
     assert values[0] < 0 < values[-1]  # the Hessian of a network is indefinite
@@ -271,6 +271,24 @@ def test_a_key_of_the_loss_goes_to_each_example_and_to_the_hessian():
         assert np.isfinite(found[name]) and found[name] == same[name] != other[name]
 
 
+def test_a_weight_counts_like_so_many_examples(x64):
+    """Twice the weight is an example that is there twice, in the mean of the gradients and in the curvature."""
+    net, rng = jaxmlp.mlp((4, 5, 3), activation="tanh"), np.random.default_rng(5)
+    params = jax.tree.map(lambda p: jnp.asarray(p, float), net.init(jax.random.key(0)))
+    x, y = jnp.asarray(rng.normal(size=(6, 4))), jnp.asarray(rng.integers(0, 3, size=6))
+    loss_fn, rule, twice = jaxmlp.objective(net.apply), jaxmlp.optimizers.sgd(0.1), jnp.array([0, 0, 1, 2, 3, 4, 5])
+    weighted = jaxmlp.take_step(loss_fn, params, rule, (x, y, jnp.array([2.0, 1, 1, 1, 1, 1]) * 3))
+    repeated = jaxmlp.take_step(loss_fn, params, rule, (x[twice], y[twice]))
+    mean = trees.example_grads(weighted).mean(axis=0)
+    np.testing.assert_allclose(mean, ravel_pytree(repeated.grads)[0], rtol=1e-12, atol=1e-15)
+    names = ["largest_eigenvalue", "update_curvature", "optimal_learning_rate", "alpha"]
+    found, expected = read(weighted, names), read(repeated, names)
+    assert_close([found[name] for name in names[:3]], [expected[name] for name in names[:3]], 1e-8)
+    assert np.isfinite(found["alpha"])
+    none = jaxmlp.take_step(loss_fn, params, rule, (x, y, jnp.array([0.0, 1, 1, 1, 1, 1])))
+    assert np.all(trees.example_grads(none)[0] == 0)  # not 0 / 0
+
+
 def test_half_precision_is_measured_in_float32():
     params = {"w": jnp.full(1000, 3e-5, jnp.bfloat16), "b": jnp.ones(2)}
     step = jaxmlp.Step(loss=jnp.zeros(()), params=params, grads=params, updates=params)
@@ -304,8 +322,8 @@ def test_the_learning_rate_is_read_where_it_can_be():
 
 def test_a_batch_of_one_has_no_noise_to_measure():
     step = network()
-    x, y = step.batch
-    one = jaxmlp.take_step(step.loss_fn, step.params, jaxmlp.optimizers.sgd(0.1), (x[:1], y[:1]))
+    batch = step.x[:1], step.y[:1]
+    one = jaxmlp.take_step(step.loss_fn, step.params, jaxmlp.optimizers.sgd(0.1), batch)
     names = ["alpha", "norm_test", "inner_product_test", "orthogonality_test"]
     finite = {name: bool(np.isfinite(value)) for name, value in read(one, names).items()}
     assert finite == {name: name == "alpha" for name in names}

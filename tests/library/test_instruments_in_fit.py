@@ -101,7 +101,7 @@ def test_under_vmap_nothing_is_computed_between_either(options, calls):
 
 def test_a_step_has_all_that_an_instrument_may_need():
     def check(step, key):
-        x, y = step.batch
+        x, y = step.x, step.y
         again = step.loss_fn(step.params, x, y, key=step.key)
         grads = jax.grad(step.loss_fn)(step.params, x, y, key=step.key)
         moved = jax.tree.map(lambda a, b: a - b, step.params, step.start)
@@ -170,6 +170,24 @@ def test_a_sweep_measures_each_run_as_fit_does():
     )  # float32 paths
 
 
+def test_parameters_that_are_no_layers_and_weighted_examples():
+    """A bare array of parameters, and examples whose targets are a dict."""
+
+    def loss(w, x, y, weight, *, key=None):
+        return jnp.sum(weight * (x @ w - y["target"]) ** 2) / jnp.sum(weight)
+
+    x, y = data(6)
+    weight = np.arange(6, dtype=np.float32)
+    chosen = {"gradient": instruments.gradient_norm_by_leaf(), "noise": instruments.norm_test(2)}
+    settings = {"key": jax.random.key(0), "epochs": 1, "batch_size": 6, "shuffle": False, "instruments": chosen}
+    result = jaxmlp.fit(loss, jnp.zeros(3), jaxmlp.optimizers.sgd(0.1), (x, {"target": y}, weight), **settings)
+    grads = -2 * (weight / weight.mean() * y)[:, None] * x
+    mean, found = grads.mean(axis=0), result.history.instruments
+    theta = np.sqrt(((grads - mean) ** 2).sum() / 5 / 6) / np.linalg.norm(mean)
+    np.testing.assert_allclose(found["gradient"].values[""], [np.linalg.norm(mean)], rtol=1e-5)  # float32
+    np.testing.assert_allclose(found["noise"].values, [theta], rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_an_equal_instrument_compiles_nothing_again(compile_log):
     def program(every):
@@ -217,7 +235,7 @@ def test_instruments_go_through_grad_and_shard_map():
         ([instruments.loss()], TypeError, "instruments must be a dict from names to instruments"),
         ({"loss": instruments.loss}, TypeError, "instruments must be a dict from names to instruments"),
         (
-            {"x": Instrument(lambda step, key: step.batch[0][:, 0])},
+            {"x": Instrument(lambda step, key: step.x[:, 0])},
             ValueError,
             "'x' must return arrays of the same shapes",
         ),
