@@ -45,7 +45,7 @@ def _experiment(options, console):
         two_epochs = problem._replace(epochs=2)
         errors = [tuning.truth(two_epochs, point) for point in (START, _per_layer(START))]
         part("cost of a gradient")
-        cost = _cost(problem)
+        cost = max(1, round(_cost(problem)))  # whole runs, so that the search is the same on another day
         runs = max(2, round(2 * options.steps * cost))  # two keys a step
         part(f"two numbers, by gradient and by {runs} runs")
         tuned, losses, path = tuning.descend(problem, START, options.steps, 0.3)
@@ -71,12 +71,17 @@ def _experiment(options, console):
             "constant, searched": (searched, False),
         }
         scored = {name: tuning.scores(problem, hyper, fresh, falls) for name, (hyper, falls) in candidates.items()}
-    pairs = verdicts.all_pairs({name: verdicts.Runs(*score) for name, score in scored.items()}, margin=0.002)
-    table = Table("", "rate", "momentum", "test accuracy (%)", title=f"{options.seeds} fresh seeds")
+    pairs = {
+        "test accuracy": verdicts.all_pairs({name: runs for name, (runs, _) in scored.items()}, margin=0.002),
+        "test loss": verdicts.all_pairs({name: runs for name, (_, runs) in scored.items()}, higher_is_better=False),
+    }
+    columns = "", "rate", "momentum", "test accuracy (%)", "test loss (nats)"
+    table = Table(*columns, title=f"{options.seeds} fresh seeds")
     for name, (hyper, _) in candidates.items():
-        shown = _range(np.exp(np.asarray(hyper.log_rate)), ".3g")
-        accuracy = command.with_interval(100 * scored[name][0])
-        table.add_row(name, shown, _range(jax.nn.sigmoid(hyper.logit), ".3f"), accuracy)
+        shown = _range(np.exp(np.asarray(hyper.log_rate)), ".3g"), _range(jax.nn.sigmoid(hyper.logit), ".3f")
+        accuracy, loss = scored[name]
+        ends = command.with_interval(100 * accuracy.scores), command.with_interval(loss.scores, ".4f")
+        table.add_row(name, *shown, *ends)
     steep = np.abs(slopes)
     results = {
         "gradient_errors": {"two numbers": errors[0], "per layer and tenth": errors[1]},
@@ -84,8 +89,9 @@ def _experiment(options, console):
         "steps": options.steps,
         "runs_of_the_search": runs,
         "losses": losses,
-        "accuracy": {name: score[0] for name, score in scored.items()},
-        "pairs": [pair._asdict() for pair in pairs],
+        "accuracy": {name: runs.scores for name, (runs, _) in scored.items()},
+        "loss": {name: runs.scores for name, (_, runs) in scored.items()},
+        "pairs": {score: [pair._asdict() for pair in found] for score, found in pairs.items()},
         "surface": {"log_rates": RATES, "logits": LOGITS, "losses": heights},
         "slopes_at_momentum_half": slopes,
         "best_rate": {"one epoch": np.exp(RATES[np.nanargmin(short)]), "all epochs": np.exp(RATES[np.nanargmin(long)])},
@@ -95,16 +101,12 @@ def _experiment(options, console):
     notes = [
         f"The gradient through {two_epochs.steps} steps differs from differences in float64 by "
         f"{errors[0]:.1e} by two numbers, and by {errors[1]:.1e} by {4 * TENTHS}.",
-        f"A gradient costs {cost:.1f} runs; {options.steps} steps on two keys cost as much as {runs} runs.",
+        f"A gradient costs about {cost} runs; {options.steps} steps on two keys cost as much as {runs} runs.",
         f"Truncated to one epoch the best rate is {results['best_rate']['one epoch']:.3g}, over {options.epochs} "
         f"epochs {results['best_rate']['all epochs']:.3g}: what is tuned over too few steps is tuned for too few.",
         f"Largest |slope| at momentum 1/2: {np.nanmax(steep):.1e} at rate {np.exp(RATES[np.nanargmax(steep)]):.3g}; at "
         f"rates up to 1 {np.nanmax(steep[np.exp(RATES) <= 1]):.1e}. Steps are cut to length 1.",
-        *(
-            f"{pair.a} is {pair.verdict} than {pair.b}: {100 * pair.difference:.2f} points "
-            f"[{100 * pair.low:.2f}, {100 * pair.high:.2f}]"
-            for pair in pairs
-        ),
+        *(_sentence(score, pair) for score, found in pairs.items() for pair in found),
     ]
     pictures = {
         "surface": partial(figures.surface, RATES, LOGITS, heights, path, tried, tuned),
@@ -112,6 +114,13 @@ def _experiment(options, console):
         "limits": partial(figures.limits, RATES, long, short, slopes, options.epochs),
     }
     return Outcome(results, notes=notes, pictures=pictures, tables=[table])
+
+
+def _sentence(score, pair):
+    words = {"better": "better than", "worse": "worse than", "equal": "equal to", "undecided": "not told apart from"}
+    unit, factor, digits = (" points", 100, 2) if score == "test accuracy" else (" nats", 1, 4)
+    mean, low, high = (f"{factor * value:+.{digits}f}" for value in (pair.difference, pair.low, pair.high))
+    return f"{score.capitalize()}: {pair.a} is {words[pair.verdict]} {pair.b}: {mean}{unit} [{low}, {high}]."
 
 
 def _per_layer(hyper):

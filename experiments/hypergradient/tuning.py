@@ -11,6 +11,7 @@ from jax.flatten_util import ravel_pytree
 from jax.tree_util import Partial
 
 import jaxmlp
+from jaxmlp.comparison.verdicts import Runs
 from jaxmlp.data import Examples
 
 TENTHS = 10
@@ -172,15 +173,17 @@ def _over(problem: Problem, cosine: bool, function: Callable[..., jax.Array]) ->
     return jax.jit(lambda points, keys: jax.lax.map(lambda hyper: one(hyper, keys), points))
 
 
-def scores(problem: Problem, hyper: Hyper, keys: jax.Array, cosine: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return (test accuracy (runs,), right answers (runs, test examples)) of fresh runs."""
+def scores(problem: Problem, hyper: Hyper, keys: jax.Array, cosine: bool) -> tuple[Runs, Runs]:
+    """Return what fresh runs score on the test set: accuracy, and loss."""
+    loss_fn = jaxmlp.objective(problem.network.apply)
     x, y = problem.test
 
-    def right(key):
-        return problem.network.apply(trained(problem, hyper, key, cosine), x).argmax(axis=-1) == y
+    def one(key):
+        params = trained(problem, hyper, key, cosine)
+        return problem.network.apply(params, x).argmax(axis=-1) == y, loss_fn(params, x, y)
 
-    found = np.asarray(jax.jit(jax.vmap(right))(keys))
-    return found.mean(axis=1), found
+    right, loss = map(np.asarray, jax.jit(jax.vmap(one))(keys))
+    return Runs(right.mean(axis=1), right), Runs(loss)
 
 
 def truth(problem: Problem, hyper: Hyper, width: float = 1e-5) -> float:

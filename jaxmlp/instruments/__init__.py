@@ -22,6 +22,9 @@ Hessian-vector product. Instruments of one interval share their per-example grad
   (signal-to-noise ratio, noise scale, CABS, early stopping).
 - Curvature: largest and smallest eigenvalue, spectrum, trace, Takeuchi's criterion, critical batch size, optimal
   learning rate, curvature along the update.
+
+A measurement of your own is an `Instrument` around a function of a step; `example_grads`, `example_losses` and
+`hessian_product` give it what the others are made of.
 """
 
 from jaxmlp.instruments.curvature import (
@@ -50,6 +53,7 @@ from jaxmlp.instruments.noise import (
     gradient_noise_scale,
     mean_gsnr,
 )
+from jaxmlp.instruments.products import example_grads, example_losses, hessian_product
 from jaxmlp.instruments.step_size import (
     distance,
     distance_by_leaf,
@@ -75,11 +79,14 @@ __all__ = [
     "distance_by_leaf",
     "early_stopping",
     "effective_learning_rate",
+    "example_grads",
+    "example_losses",
     "gradient_histogram",
     "gradient_histogram_2d",
     "gradient_noise_scale",
     "gradient_norm",
     "gradient_norm_by_leaf",
+    "hessian_product",
     "hessian_spectrum",
     "hessian_trace",
     "inner_product_test",

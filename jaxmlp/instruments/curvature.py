@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from jaxmlp.instruments.instrument import Instrument
-from jaxmlp.instruments.trees import example_grads, flat, hessian_product
+from jaxmlp._checks import check_count
+from jaxmlp.instruments._trees import flat
+from jaxmlp.instruments.instrument import Instrument, positive
+from jaxmlp.instruments.products import example_grads, hessian_product
 
 __docformat__ = "google"
 __all__ = [
@@ -41,7 +43,7 @@ def hessian_trace(every: int = 1, draws: int = 10) -> Instrument:
     Source:
         Hutchinson (1990), "A stochastic estimator of the trace of the influence matrix".
     """
-    return Instrument(_hessian_trace, every, (("draws", draws),))
+    return Instrument(_hessian_trace, every, (("draws", check_count("draws", draws)),))
 
 
 def _hessian_trace(step, key, draws):
@@ -73,7 +75,7 @@ def tic_trace(every: int = 1, draws: int = 10) -> Instrument:
         Thomas, Pedregosa, van Merrienboer et al. (2020), "On the interplay between noise and curvature and its effect
         on optimization and generalization", section 4.
     """
-    return Instrument(_tic_trace, every, (("draws", draws),))
+    return Instrument(_tic_trace, every, (("draws", check_count("draws", draws)),))
 
 
 def _tic_trace(step, key, draws):
@@ -108,7 +110,7 @@ def tic_diagonal(every: int = 1, draws: int = 10, eps: float = 1e-7) -> Instrume
         Thomas et al. (2020), as for tic_trace; Bekas, Kokiopoulou and Saad (2007), "An estimator for the diagonal of a
         matrix".
     """
-    return Instrument(_tic_diagonal, every, (("draws", draws), ("eps", eps)))
+    return Instrument(_tic_diagonal, every, (("draws", check_count("draws", draws)), ("eps", positive("eps", eps))))
 
 
 def _tic_diagonal(step, key, draws, eps):
@@ -174,7 +176,7 @@ def critical_batch_size(every: int = 1, draws: int = 10) -> Instrument:
     Source:
         McCandlish, Kaplan, Amodei et al. (2018), "An empirical model of large-batch training", eq. 2.8.
     """
-    return Instrument(_critical_batch_size, every, (("draws", draws),))
+    return Instrument(_critical_batch_size, every, (("draws", check_count("draws", draws)),))
 
 
 def _critical_batch_size(step, key, draws):

@@ -3,8 +3,10 @@
 import jax
 import jax.numpy as jnp
 
+from jaxmlp._checks import check_count
+from jaxmlp.instruments._trees import flat
 from jaxmlp.instruments.instrument import Instrument
-from jaxmlp.instruments.trees import flat, hessian_product
+from jaxmlp.instruments.products import hessian_product
 
 __docformat__ = "google"
 __all__ = ["hessian_spectrum", "largest_eigenvalue", "smallest_eigenvalue"]
@@ -43,7 +45,7 @@ def largest_eigenvalue(every: int = 1, iterations: int = 20) -> Instrument:
     Source:
         Golub and Van Loan (2013), "Matrix computations", algorithm 10.1.1, with full reorthogonalisation (10.3.1).
     """
-    return Instrument(_largest_eigenvalue, every, (("iterations", iterations),))
+    return Instrument(_largest_eigenvalue, every, (("iterations", check_count("iterations", iterations)),))
 
 
 def _largest_eigenvalue(step, key, iterations):
@@ -72,7 +74,7 @@ def smallest_eigenvalue(every: int = 1, iterations: int = 20) -> Instrument:
     Source:
         As for largest_eigenvalue.
     """
-    return Instrument(_smallest_eigenvalue, every, (("iterations", iterations),))
+    return Instrument(_smallest_eigenvalue, every, (("iterations", check_count("iterations", iterations)),))
 
 
 def _smallest_eigenvalue(step, key, iterations):
@@ -106,7 +108,7 @@ def hessian_spectrum(every: int = 1, iterations: int = 20) -> Instrument:
         Ghorbani, Krishnan and Xiao (2019), "An investigation into neural net optimization via Hessian eigenvalue
         density", algorithm 1.
     """
-    return Instrument(_hessian_spectrum, every, (("iterations", iterations),))
+    return Instrument(_hessian_spectrum, every, (("iterations", check_count("iterations", iterations)),))
 
 
 def _hessian_spectrum(step, key, iterations):

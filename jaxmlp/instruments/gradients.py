@@ -2,8 +2,9 @@
 
 import jax.numpy as jnp
 
+from jaxmlp.instruments._trees import by_path, norm
 from jaxmlp.instruments.instrument import Instrument
-from jaxmlp.instruments.trees import by_path, example_grads, norm
+from jaxmlp.instruments.products import example_grads
 
 __docformat__ = "google"
 __all__ = [

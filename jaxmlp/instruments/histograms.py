@@ -2,8 +2,10 @@
 
 import jax.numpy as jnp
 
-from jaxmlp.instruments.instrument import Instrument
-from jaxmlp.instruments.trees import example_grads, flat
+from jaxmlp._checks import check_count, shown
+from jaxmlp.instruments._trees import flat
+from jaxmlp.instruments.instrument import Instrument, positive
+from jaxmlp.instruments.products import example_grads
 
 __docformat__ = "google"
 __all__ = ["gradient_histogram", "gradient_histogram_2d"]
@@ -35,7 +37,8 @@ def gradient_histogram(every: int = 1, bins: int = 100, limit: float = 2.0) -> I
     Source:
         Schneider, Dangel and Hennig (2021), "Cockpit", section 2.2.
     """
-    return Instrument(_gradient_histogram, every, (("bins", bins), ("limit", limit)))
+    settings = ("bins", _bins("bins", bins)), ("limit", positive("limit", limit))
+    return Instrument(_gradient_histogram, every, settings)
 
 
 def _gradient_histogram(step, key, bins, limit):
@@ -69,13 +72,24 @@ def gradient_histogram_2d(
     Source:
         Schneider, Dangel and Hennig (2021), "Cockpit", section 2.2.
     """
-    return Instrument(_gradient_histogram_2d, every, (("bins", tuple(bins)), ("limits", tuple(limits))))
+    settings = ("bins", _pair("bins", bins, _bins)), ("limits", _pair("limits", limits, positive))
+    return Instrument(_gradient_histogram_2d, every, settings)
 
 
 def _gradient_histogram_2d(step, key, bins, limits):
     grads, params = example_grads(step), flat(step.params)
     cell = _bin(grads, bins[0], limits[0]) * bins[1] + _bin(params, bins[1], limits[1])[None]
     return _count(cell, ~jnp.isnan(grads), bins[0] * bins[1]).reshape(bins)
+
+
+def _bins(name, value):
+    return check_count(name, value, most=10_000)
+
+
+def _pair(name, value, checked):
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise TypeError(f"{name} must be a pair, for gradients and for parameters, got {shown(value)}")
+    return checked(name, value[0]), checked(name, value[1])
 
 
 def _bin(values, bins, limit):

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxmlp._arrays import PyTree
-from jaxmlp._checks import check_count
+from jaxmlp._arrays import PyTree, is_concrete
+from jaxmlp._checks import check_count, one_number, shown
 
 __docformat__ = "google"
 __all__ = ["Instrument", "Readings"]
@@ -39,8 +39,15 @@ class Instrument:
 
     def __post_init__(self):
         if not callable(self.measure):
-            raise TypeError(f"measure must be a function (step, key) -> array, got {self.measure!r}")
-        check_count("every", self.every)
+            raise TypeError(f"measure must be a function (step, key) -> array, got {shown(self.measure)}")
+        object.__setattr__(self, "every", check_count("every", self.every))
+        try:
+            dict(self.settings)
+            hash(self.settings)
+        except Exception:
+            raise TypeError(
+                f"settings must be a tuple of (name, value), both hashable, got {shown(self.settings)}"
+            ) from None
 
     def __call__(self, step: Any, key: jax.Array | None = None) -> PyTree:
         """Return the measurement of one step; only the random estimators need a key."""
@@ -56,3 +63,11 @@ class Readings(NamedTuple):
     last rows are then -1, and their values mean nothing."""
     values: PyTree
     """What the instrument returns, each array with the leading axis (measurements,)."""
+
+
+def positive(name: str, value: Any) -> float:
+    """Return a setting as a float; raise a TypeError or ValueError unless it is one number above 0."""
+    if not is_concrete(value):
+        raise TypeError(f"{name} decides the program and must be a number, got a traced value; keep it out of jit")
+    one_number(name, value, 0, open_low=True)
+    return float(value)

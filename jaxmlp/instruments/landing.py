@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmlp.instruments.instrument import Instrument
-from jaxmlp.instruments.trees import example_losses
+from jaxmlp.instruments.products import example_losses
 
 __docformat__ = "google"
 __all__ = ["alpha"]

@@ -2,9 +2,9 @@
 
 import jax.numpy as jnp
 
-from jaxmlp.instruments.instrument import Instrument
+from jaxmlp.instruments.instrument import Instrument, positive
+from jaxmlp.instruments.products import example_grads
 from jaxmlp.instruments.step_size import effective_learning_rate
-from jaxmlp.instruments.trees import example_grads
 
 __docformat__ = "google"
 __all__ = ["cabs_batch_size", "cabs_learning_rate", "early_stopping", "gradient_noise_scale", "mean_gsnr"]
@@ -37,7 +37,7 @@ def mean_gsnr(every: int = 1, eps: float = 1e-5) -> Instrument:
         Liu, Bai, Jiang, Chen and Wang (2020), "Understanding why neural networks generalize well through GSNR of
         parameters", eq. 2.
     """
-    return Instrument(_mean_gsnr, every, (("eps", eps),))
+    return Instrument(_mean_gsnr, every, (("eps", positive("eps", eps)),))
 
 
 def _mean_gsnr(step, key, eps):
@@ -179,7 +179,7 @@ def early_stopping(every: int = 1, eps: float = 1e-5) -> Instrument:
     Source:
         Mahsereci, Balles, Lassner and Hennig (2017), "Early stopping without a validation set", eq. 7.
     """
-    return Instrument(_early_stopping, every, (("eps", eps),))
+    return Instrument(_early_stopping, every, (("eps", positive("eps", eps)),))
 
 
 def _early_stopping(step, key, eps):

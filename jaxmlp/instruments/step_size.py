@@ -5,8 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxmlp.instruments._trees import by_path, dot, norm
 from jaxmlp.instruments.instrument import Instrument
-from jaxmlp.instruments.trees import by_path, dot, norm
 
 __docformat__ = "google"
 __all__ = [

@@ -9,6 +9,7 @@ import numpy as np
 
 from jaxmlp._arrays import all_finite, is_concrete
 from jaxmlp._checks import check_count, check_key, check_real, shown, takes
+from jaxmlp._rule import check_same_form
 from jaxmlp.training.results import TrainState
 
 
@@ -22,12 +23,7 @@ def functions(name, given, form):
 def check_arguments(task, params, train, key, epochs, batch_size, validation, keep_best, shuffle, state):
     """Raise a ValueError or TypeError if fit cannot take these arguments; params may be shapes alone."""
     loss_fn, optimizer = task.loss_fn, task.optimizer
-    if not callable(loss_fn) or not takes(loss_fn, "key"):
-        hint = ", which takes no key: add key=None to its arguments" if callable(loss_fn) else ""
-        raise TypeError(f"loss_fn must be a function (params, x, y, *, key=None) -> scalar, got {shown(loss_fn)}{hint}")
-    if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
-        example = "jaxmlp.optimizers.adam(1e-3)"
-        raise TypeError(f"optimizer must have init and update, e.g. {example}, got {shown(optimizer)}")
+    _check_functions(loss_fn, optimizer)
     check_count("epochs", epochs)
     check_count("batch_size", batch_size)
     n = _check_examples("train", train)
@@ -68,6 +64,36 @@ def check_arguments(task, params, train, key, epochs, batch_size, validation, ke
         check = getattr(function, "check", None)
         if check is not None and examples is not None:
             check(params, *examples)
+
+
+def check_step(loss_fn, params, optimizer, batch, key, opt_state, start, index):
+    """Raise a ValueError or TypeError if take_step cannot take these arguments."""
+    _check_functions(loss_fn, optimizer)
+    _check_params(params)
+    _check_examples("batch", batch)
+    if key is not None:
+        check_key(key)
+    if start is not None:
+        check_same_form("start", start, "params", params)
+    if is_concrete(index):
+        check_count("index", index, 0)
+    expected = jax.eval_shape(optimizer.init, params)
+    if opt_state is not None and jax.tree.structure(opt_state) != jax.tree.structure(expected):
+        raise TypeError(
+            f"opt_state must be what this optimizer has returned, a {type(expected).__name__}, got {shown(opt_state)}"
+        )
+    check = getattr(loss_fn, "check", None)
+    if check is not None:
+        check(params, *batch)
+
+
+def _check_functions(loss_fn, optimizer):
+    if not callable(loss_fn) or not takes(loss_fn, "key"):
+        hint = ", which takes no key: add key=None to its arguments" if callable(loss_fn) else ""
+        raise TypeError(f"loss_fn must be a function (params, x, y, *, key=None) -> scalar, got {shown(loss_fn)}{hint}")
+    if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
+        example = "jaxmlp.optimizers.adam(1e-3)"
+        raise TypeError(f"optimizer must have init and update, e.g. {example}, got {shown(optimizer)}")
 
 
 def _check_params(params):

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmlp._arrays import PyTree
+from jaxmlp.training.arguments import check_step
 from jaxmlp.training.forms import Examples, LossFn
 from jaxmlp.training.results import Step
 from jaxmlp.training.updates import initial, update
@@ -37,6 +38,10 @@ def take_step(
     Returns:
         Step, of which every field is set.
 
+    Raises:
+        ValueError: shapes, sizes or values do not match.
+        TypeError: an argument is of the wrong type.
+
     Example:
         >>> import jaxmlp
         >>> def loss_fn(w, x, y, *, key=None):
@@ -45,6 +50,7 @@ def take_step(
         >>> print(step.loss, step.grads, step.updates)
         1.0 [-1. -1.] [0.1 0.1]
     """
+    check_step(loss_fn, params, optimizer, batch, key, opt_state, start, index)
     x, y, *weight = batch
 
     def step_loss(params):

@@ -75,5 +75,7 @@ def test_the_command_writes_record_and_pictures(tmp_path, monkeypatch, rough):
     words = ["--steps", "2", "--epochs", "2", "--seeds", "3", "--output", str(tmp_path)]
     assert experiment.main(words) == 0
     results = json.loads((tmp_path / "results.json").read_text())
-    assert len(results["pairs"]) == 6 and np.shape(results["schedule"]["momentum"]) == (10, 2)
+    assert [len(found) for found in results["pairs"].values()] == [6, 6] and np.shape(
+        results["schedule"]["momentum"]
+    ) == (10, 2)
     assert {path.name for path in tmp_path.glob("*.png")} == {"surface.png", "schedule.png", "limits.png"}

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 import jaxmlp
-from jaxmlp import activations, augment, data, datasets, dialects, losses, optimizers, schedules
+from jaxmlp import activations, augment, data, datasets, dialects, instruments, losses, optimizers, schedules
 from jaxmlp.losses.targets import check_array, check_classes, check_labels, check_probabilities
 
 ROOT = Path(jaxmlp.__file__).parent
@@ -29,6 +30,7 @@ EXEMPT = {
     **dict.fromkeys(("Network", "Objective", "Step", "TrainState"), ONLY_RETURNED),
     **dict.fromkeys(("AMSGradRawState", "AMSGradState", "AdaGradState", "AdamState", "MomentumState"), ONLY_RETURNED),
     **dict.fromkeys(("MomentumAverageState", "MomentumRateInsideState", "RMSPropState", "SGDState"), ONLY_RETURNED),
+    "Readings": ONLY_RETURNED,
     **dict.fromkeys(("R2", "BinaryAccuracy", "ExactMatch", "MeanSquaredError", "Curve"), ONLY_RETURNED),
     "Schedule": "a protocol, for annotations",
     "DatasetUnavailableError": "an exception",
@@ -112,15 +114,25 @@ def calls(folder: Path) -> dict[str, Call]:
         "jaxmlp.fit": Call(
             jaxmlp.fit,
             {"loss_fn": LOSS, "params": PARAMS, "optimizer": adam, "train": (X, LABELS), **RUN}
-            | {"state": None, "augment": None, "step_metrics": None, "patience": None},
+            | {"state": None, "augment": None, "step_metrics": None, "patience": None}
+            | {"instruments": {"loss": instruments.loss(2)}},
             names=("labels", "targets"),
         ),
         "jaxmlp.sweep": Call(
             jaxmlp.sweep,
             {"loss_fn": LOSS, "init_fn": NET.init, "optimizer": optimizers.adam, "grid": {"learning_rate": [0.1]}}
             | {"train": (X, LABELS), **sweeping, "execution": "auto", "history_only": False, "on_run": None}
-            | {"augment": None, "step_metrics": None, "patience": None},
+            | {"augment": None, "step_metrics": None, "patience": None, "instruments": None},
             names=("hyperparameter", "labels", "targets", "learning_rate"),
+        ),
+        "jaxmlp.take_step": Call(
+            jaxmlp.take_step,
+            {"loss_fn": LOSS, "params": PARAMS, "optimizer": adam, "batch": (X, LABELS), "key": None}
+            | {"opt_state": None, "start": None, "index": 0},
+            names=("labels", "targets"),
+        ),
+        "jaxmlp.instruments.Instrument": Call(
+            instruments.Instrument, {"measure": _norm_of_grads, "every": 2, "settings": (("a", 1),)}
         ),
         "jaxmlp.save": Call(
             jaxmlp.save, {"path": folder / "new", "tree": PARAMS, "metadata": {"a": 1}}, names=("dict keys",)
@@ -180,6 +192,14 @@ def calls(folder: Path) -> dict[str, Call]:
             datasets.titanic_table, {"csv": table, "data_dir": None, "mirror": None}, nan=True
         ),
     }
+    taken = jaxmlp.take_step(LOSS, PARAMS, adam, (X, LABELS))
+    for name in ("example_grads", "example_losses", "hessian_product"):
+        found[f"jaxmlp.instruments.{name}"] = Call(getattr(instruments, name), {"step": taken})
+    for name in instruments.__all__:
+        factory = getattr(instruments, name)
+        defaults = {each.name: each.default for each in inspect.signature(factory).parameters.values()}
+        if "every" in defaults and name != "Instrument":
+            found[f"jaxmlp.instruments.{name}"] = Call(factory, defaults)
     for name, function in activations.ACTIVATIONS.items():
         found[f"jaxmlp.activations.{name}"] = Call(function, {"x": X})
     for name in ("binary_accuracy", "exact_match", "mean_squared_error", "r2"):
@@ -215,6 +235,10 @@ def public_callables() -> dict[str, Any]:
 def _start(net):
     params = net.init(KEY)
     return net.apply(params, jnp.ones((1, params[0].w.shape[0]), jnp.float32), key=KEY)
+
+
+def _norm_of_grads(step, key, a):
+    return optax.global_norm(step.grads)
 
 
 def _rate(schedule):
