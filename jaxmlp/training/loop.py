@@ -156,9 +156,9 @@ def fit(
             there, and so is the best epoch, whose parameters result.best holds; result.params stay those of training.
         shuffle: take the examples in a new random order each epoch; if False in their own.
         instruments: name -> instrument, e.g. {"sharpness": jaxmlp.instruments.largest_eigenvalue(every=100)}; measured
-            at the steps that its interval divides, into history.instruments. Between them nothing of it is computed,
-            also under vmap over keys, parameters and hyperparameters; under vmap over states it is computed at every
-            step, unless their steps are mapped by None.
+            at the steps that its interval divides, into history.instruments. Between them nothing of it is computed;
+            under vmap it is computed where it is due in any of the runs, which are at the same step unless their states
+            differ.
 
     Returns:
         FitResult(params, state, history), whose property best is set with keep_best or patience.

@@ -65,22 +65,16 @@ def _run(numbers, start, train, validation, *, program, epochs, batch_size, keep
             state = state._replace(best=_better(state, params, validation_loss))
         return state, (train_loss, validation_loss, measured, by_step, _first_nonfinite(step_losses), readings)
 
-    def epoch_unless_stopped(state, steps):
+    def epoch_unless_stopped(state, _):
         if task.patience is None:
             return epoch(state)
         since = (state.epoch - 1 - state.best.epoch).astype(jnp.float32)
-        # Under vmap state.steps differs from run to run once one has stopped; the epoch's own count does not, and where
-        # it is due an instrument is due in all runs.
-        counted = epoch if steps is None else lambda state: epoch(state._replace(steps=steps))
-        return jax.lax.cond(since >= task.patience, functools.partial(_skip, epoch), counted, state)
+        return jax.lax.cond(since >= task.patience, functools.partial(_skip, epoch), epoch, state)
 
     first_step = state.steps
-    steps_per_epoch = -(-_length(train) // batch_size)
-    counts = None
-    if task.instruments and task.patience is not None:
-        counts = first_step + jnp.arange(epochs, dtype=jnp.int32) * steps_per_epoch
-    state, reports = scan(epoch_unless_stopped, state, counts, epochs)
+    state, reports = scan(epoch_unless_stopped, state, None, epochs)
     train_loss, validation_loss, measured, by_step, bad_steps, readings = reports
+    steps_per_epoch = -(-_length(train) // batch_size)
     bad_epoch = jnp.argmax(bad_steps >= 0)
     bad_step = first_step + bad_epoch.astype(jnp.int32) * steps_per_epoch + bad_steps[bad_epoch]
     first_nonfinite_step = jnp.where(jnp.any(bad_steps >= 0), bad_step, -1)

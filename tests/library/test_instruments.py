@@ -16,6 +16,7 @@ from jaxmlp import instruments
 from jaxmlp.instruments import Instrument
 
 KEY = jax.random.key(3)
+pytestmark = pytest.mark.usefixtures("unoptimised")  # what takes time here is to compile
 
 
 def assert_close(found, expected, rtol):
@@ -232,12 +233,12 @@ def test_the_instruments_of_curvature_against_a_brute_force_hessian(x64):
     values = np.linalg.eigvalsh(hessian)
     u, g = (np.asarray(ravel_pytree(tree)[0]) for tree in (step.updates, step.grads))
     assert values[0] < 0 < values[-1]  # the Hessian of a network is indefinite
-    for name, value in (("largest_eigenvalue", values[-1]), ("smallest_eigenvalue", values[0])):
-        counts = {k: getattr(instruments, name)(iterations=k) for k in (5, 20, 43, 100)}
-        found = [float(value) for value in read(step, counts).values()]
-        assert abs(found[1] - value) < 1e-6 * values[-1]  # converged long before the last vector
-        np.testing.assert_allclose(found[2:], value, rtol=1e-10)
-        assert (found[0] < value) == (name == "largest_eigenvalue")  # from the inside
+    found = read(step, {k: instruments.hessian_spectrum(iterations=k) for k in (5, 43)})
+    found |= read(step, ["largest_eigenvalue", "smallest_eigenvalue"])
+    assert values[0] < found[5]["nodes"].min() and found[5]["nodes"].max() < values[-1]  # from the inside
+    ends = [found["smallest_eigenvalue"], found["largest_eigenvalue"]]
+    np.testing.assert_allclose(ends, values[[0, -1]], atol=1e-6 * values[-1])  # converged long before the last vector
+    np.testing.assert_allclose(found[43]["nodes"], values, atol=1e-10 * values[-1])
     along = {"update_curvature": u @ hessian @ u / (u @ u), "optimal_learning_rate": (g @ g) / (g @ hessian @ g)}
     assert_close(read(step, list(along)), along, 1e-11)
     draws = draw(instruments.hessian_trace(draws=1), step)
@@ -264,10 +265,10 @@ def test_a_hessian_of_rank_one_ends_lanczos_early():
 
 def test_a_key_of_the_loss_goes_to_each_example_and_to_the_hessian():
     step = network(jax.random.key(1), dropout=0.5)
-    again = network(jax.random.key(1), dropout=0.5)
-    names = ["norm_test", "update_curvature", "alpha"]
-    found, same, other = (read(s, names) for s in (step, again, step._replace(key=jax.random.key(2))))
-    for name in names:
+    chosen = {name: getattr(instruments, name)() for name in ("norm_test", "update_curvature", "alpha")}
+    readings = jax.jit(lambda key: {name: one(step._replace(key=key)) for name, one in chosen.items()})
+    found, same, other = (readings(jax.random.key(seed)) for seed in (1, 1, 2))
+    for name in chosen:
         assert np.isfinite(found[name]) and found[name] == same[name] != other[name]
 
 
@@ -281,10 +282,8 @@ def test_a_weight_counts_like_so_many_examples(x64):
     repeated = jaxmlp.take_step(loss_fn, params, rule, (x[twice], y[twice]))
     mean = instruments.example_grads(weighted).mean(axis=0)
     np.testing.assert_allclose(mean, ravel_pytree(repeated.grads)[0], rtol=1e-12, atol=1e-15)
-    names = ["largest_eigenvalue", "update_curvature", "optimal_learning_rate", "alpha"]
-    found, expected = read(weighted, names), read(repeated, names)
-    assert_close([found[name] for name in names[:3]], [expected[name] for name in names[:3]], 1e-8)
-    assert np.isfinite(found["alpha"])
+    names = ["update_curvature", "optimal_learning_rate"]
+    assert_close(read(weighted, names), read(repeated, names), 1e-12)
     none = jaxmlp.take_step(loss_fn, params, rule, (x, y, jnp.array([0.0, 1, 1, 1, 1, 1])))
     assert np.all(instruments.example_grads(none)[0] == 0)  # not 0 / 0
 
@@ -304,7 +303,8 @@ def test_the_learning_rate_is_read_where_it_can_be():
             batch = jnp.ones((2, 2)), None
             step = jaxmlp.take_step(loss_fn, jnp.ones(2), optimizer, batch, opt_state=state, index=index)
             state = step.opt_state
-        return tuple(float(rate) for rate in read(step, ["learning_rate", "effective_learning_rate"]).values())
+        found = read(step, ["learning_rate", "effective_learning_rate"])
+        return float(found["learning_rate"]), float(found["effective_learning_rate"])
 
     def loss_fn(w, x, y, *, key=None):
         return ((x @ w) ** 2).mean()
