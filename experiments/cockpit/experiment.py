@@ -128,13 +128,19 @@ def _written(options, found, answers):
     for letter, fault in answers.items():
         group = _group("blind", _BLIND, {letter: found["faults"][fault]})
         (options.output / "blind").mkdir(exist_ok=True)
-        record.save_text(options.output / "blind" / f"{letter}.html", page.text({"The run": group}, small, letter))
+        record.save_text(options.output / "blind" / f"{letter}.html", page.text({"One run": group}, small, letter))
 
 
 def _group(title, paragraph, group):
     drawn = {"edge": figures.edge(group)} if title == "edge" else {n: figures.panel(n, group) for n in figures.READING}
     pictures = {name: page.drawn(figure) for name, figure in drawn.items()}
-    return page.Group(paragraph, pictures, figures.colours(group))
+    colours = figures.colours(group)
+    return page.Group(paragraph, pictures, {_named(name, group[name]): colour for name, colour in colours.items()})
+
+
+def _named(name, readings):
+    bad = np.flatnonzero(~np.isfinite(readings["loss"].values))
+    return name if not len(bad) else f"{name} (its loss is not finite from step {bad[0]} on)"
 
 
 def _parser():

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatterSciNotation, LogLocator
 
 from jaxmlp.comparison.drawing import LOOKS, logarithmic, new
 
@@ -96,9 +97,11 @@ def panel(name: str, runs: Mapping[str, Mapping[str, Any]]) -> Figure:
         with np.errstate(all="ignore"):
             _DRAWN.get(name, _curve)(ax, name, readings, look)
     if name not in ("alpha", "gradient_histogram"):
-        logarithmic(ax)
+        _scale(ax)
     if name == "alpha":
         ax.set_yscale("symlog", linthresh=1)
+        low, high = ax.get_ylim()
+        ax.set_ylim(max(low, -100), min(high, 100))
         for level in (-1, 0, 1):
             ax.axhline(level, color="#666666", linewidth=0.7, linestyle=":")
     if name in ("norm_test", "stability"):
@@ -134,9 +137,22 @@ def edge(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
     return figure
 
 
+def _scale(ax):
+    """Make the y axis logarithmic; a run that diverges leaves it at the top, so that the others can be seen."""
+    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines])
+    values = values[np.isfinite(values) & (values > 0)]
+    if len(values):
+        ax.set_ylim(values.min() / 1.2, min(values.max(), 1e3 * np.median(values)) * 1.2)
+    logarithmic(ax)
+    low, high = ax.get_ylim()
+    if high > 300 * low:
+        ax.yaxis.set_major_locator(LogLocator(numticks=8))
+        ax.yaxis.set_major_formatter(LogFormatterSciNotation())
+
+
 def _curve(ax, name, readings, look):
     steps, values = readings[name]
-    if len(values) > 60:
+    if np.isfinite(values).sum() > 60:
         ax.plot(steps, values, color=look["color"], alpha=0.2, linewidth=0.6)
         kernel = np.ones(20) / 20
         steps, values = steps[19:], np.convolve(values, kernel, "valid")
@@ -155,7 +171,7 @@ def _histogram(ax, name, readings, look):
     counts = readings[name].values[-1]
     edges = np.linspace(-0.1, 0.1, len(counts) + 1)
     ax.stairs(np.maximum(counts, 0.5), edges, color=look["color"], linewidth=1.2)
-    ax.set(yscale="log", xlabel="element of a gradient")
+    ax.set(yscale="log", xlabel="element of a gradient", xticks=[-0.1, -0.05, 0, 0.05, 0.1])
 
 
 def _stability(ax, name, readings, look):

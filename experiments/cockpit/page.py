@@ -53,11 +53,11 @@ def text(groups: Mapping[str, Group], origin: str, title: str = "Inside the runs
     """
     parts = []
     for name, group in groups.items():
-        parts.append(f"<h2>{html.escape(name)}</h2><p>{html.escape(group.paragraph)}</p>")
+        parts.append(f"<h2>{html.escape(name.capitalize())}</h2><p>{html.escape(group.paragraph)}</p>")
         if "edge" in group.pictures:
             parts.append(f'<div class="wide">{_figure("Edge of stability", group.pictures["edge"], EDGE)}</div>')
             continue
-        parts.append(_key(group.colours) if len(group.colours) > 1 else "")
+        parts.append(_key(group.colours))
         columns = "".join(
             f"<div><h3>{column}</h3>{''.join(_figure(READING[n][0], group.pictures[n], READING[n][1]) for n in names)}"
             "</div>"

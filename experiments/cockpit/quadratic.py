@@ -105,9 +105,9 @@ def expected() -> dict[str, Expected]:
         "smallest_eigenvalue": Expected(here.smallest_eigenvalue(), LAMBDA.min()),
         "hessian_spectrum": Expected(Instrument(_nodes), np.sort(LAMBDA)),
         "hessian_trace": Expected(here.hessian_trace(draws=1), np.sum(LAMBDA), random=True),
-        # Ratios of estimates are consistent rather than unbiased: a single reading, from many draws.
-        "tic_trace": Expected(here.tic_trace(draws=DRAWS), (norm**2 + np.sum(noise)) / np.sum(LAMBDA), random=True),
-        "tic_diagonal": Expected(here.tic_diagonal(draws=DRAWS), np.sum((g**2 + variances) / diagonal), random=True),
+        # Ratios of estimates are not unbiased: by the trace and the diagonal themselves.
+        "tic_trace": Expected(here.tic_trace(draws=None), (norm**2 + np.sum(noise)) / np.sum(LAMBDA)),
+        "tic_diagonal": Expected(here.tic_diagonal(draws=None), np.sum((g**2 + variances) / (diagonal + 1e-7))),
         "critical_batch_size": Expected(Instrument(_noise), curved, random=True),
         "optimal_learning_rate": Expected(here.optimal_learning_rate(), 1 / rayleigh),
         "update_curvature": Expected(here.update_curvature(), rayleigh),

@@ -19,14 +19,15 @@ __all__ = [
 ]
 
 
-def hessian_trace(every: int = 1, draws: int = 10) -> Instrument:
+def hessian_trace(every: int = 1, draws: int | None = 10) -> Instrument:
     """Estimate the trace of the Hessian without bias, by Hutchinson's method.
 
         reading = mean over draws of v . H v, v of random signs
 
     Args:
         every: interval in steps, >= 1.
-        draws: Hessian-vector products, >= 1; the variance is 2 (|H|^2 - sum of H_jj^2) / draws.
+        draws: Hessian-vector products, >= 1; the variance is 2 (|H|^2 - sum of H_jj^2) / draws. None: the trace itself,
+            by as many products as there are parameters.
 
     Returns:
         An instrument whose reading is a scalar; it needs a key.
@@ -43,21 +44,21 @@ def hessian_trace(every: int = 1, draws: int = 10) -> Instrument:
     Source:
         Hutchinson (1990), "A stochastic estimator of the trace of the influence matrix".
     """
-    return Instrument(_hessian_trace, every, (("draws", check_count("draws", draws)),))
+    return Instrument(_hessian_trace, every, (("draws", _draws(draws)),))
 
 
 def _hessian_trace(step, key, draws):
     return jnp.sum(_hessian_diagonal(step, key, draws))
 
 
-def tic_trace(every: int = 1, draws: int = 10) -> Instrument:
+def tic_trace(every: int = 1, draws: int | None = 10) -> Instrument:
     """Estimate Takeuchi's information criterion by a ratio of traces.
 
         reading = mean of |g_i|^2 / tr H
 
     Args:
         every: interval in steps, >= 1.
-        draws: of Hutchinson's method for the trace, >= 1.
+        draws: of Hutchinson's method for the trace, >= 1; None: the trace itself, as for hessian_trace.
 
     Returns:
         An instrument whose reading is a scalar; it needs a key.
@@ -75,14 +76,14 @@ def tic_trace(every: int = 1, draws: int = 10) -> Instrument:
         Thomas, Pedregosa, van Merrienboer et al. (2020), "On the interplay between noise and curvature and its effect
         on optimization and generalization", section 4.
     """
-    return Instrument(_tic_trace, every, (("draws", check_count("draws", draws)),))
+    return Instrument(_tic_trace, every, (("draws", _draws(draws)),))
 
 
 def _tic_trace(step, key, draws):
     return jnp.mean(jnp.sum(example_grads(step) ** 2, axis=1)) / _hessian_trace(step, key, draws)
 
 
-def tic_diagonal(every: int = 1, draws: int = 10, eps: float = 1e-7) -> Instrument:
+def tic_diagonal(every: int = 1, draws: int | None = 10, eps: float = 1e-7) -> Instrument:
     """Estimate Takeuchi's information criterion by the diagonals of both matrices.
 
         h_j = mean over draws of v_j (H v)_j, v of random signs
@@ -91,7 +92,8 @@ def tic_diagonal(every: int = 1, draws: int = 10, eps: float = 1e-7) -> Instrume
     Args:
         every: interval in steps, >= 1.
         draws: Hessian-vector products for the diagonal, >= 1. The ratio is exact for a diagonal Hessian, else
-            consistent as draws grow, but dominated by entries near 0 as long as they are few.
+            consistent as draws grow, but dominated by entries near 0 as long as they are few. None: the diagonal
+            itself, by as many products as there are parameters.
         eps: keeps parameters without curvature finite, > 0; 1e-7 as in Cockpit.
 
     Returns:
@@ -110,7 +112,7 @@ def tic_diagonal(every: int = 1, draws: int = 10, eps: float = 1e-7) -> Instrume
         Thomas et al. (2020), as for tic_trace; Bekas, Kokiopoulou and Saad (2007), "An estimator for the diagonal of a
         matrix".
     """
-    return Instrument(_tic_diagonal, every, (("draws", check_count("draws", draws)), ("eps", positive("eps", eps))))
+    return Instrument(_tic_diagonal, every, (("draws", _draws(draws)), ("eps", positive("eps", eps))))
 
 
 def _tic_diagonal(step, key, draws, eps):
@@ -226,12 +228,17 @@ def _optimal_learning_rate(step, key):
 
 
 def _hessian_diagonal(step, key, draws):
-    """Estimate the diagonal of the Hessian without bias."""
+    """Estimate the diagonal of the Hessian without bias; without draws compute it."""
     product, like = hessian_product(step), flat(step.params)
 
-    def add(total, key):
-        v = jax.random.rademacher(key, like.shape, like.dtype)
-        return total + v * product(v), None
+    def add(total, row):
+        if draws is None:
+            return total.at[row].set(product(jnp.zeros_like(like).at[row].set(1))[row]), None
+        v = jax.random.rademacher(jax.random.fold_in(key, row), like.shape, like.dtype)
+        return total + v * product(v) / draws, None
 
-    total, _ = jax.lax.scan(add, jnp.zeros_like(like), jax.random.split(key, draws))
-    return total / draws
+    return jax.lax.scan(add, jnp.zeros_like(like), jnp.arange(draws or like.size, dtype=jnp.int32))[0]
+
+
+def _draws(draws):
+    return draws if draws is None else check_count("draws", draws)

@@ -52,7 +52,7 @@ def readings(closed_forms):
 # A quadratic with known noise and spectrum
 
 NAMES = costs.names()
-RANDOM = {"hessian_trace", "tic_trace", "tic_diagonal", "critical_batch_size"}
+RANDOM = {"hessian_trace", "critical_batch_size"}
 
 
 def test_every_instrument_has_a_closed_form(closed_forms):
@@ -84,9 +84,10 @@ def test_an_unbiased_estimate_has_the_right_mean_over_ten_thousand_draws(name, c
 
 
 @pytest.mark.parametrize("name", ["tic_trace", "tic_diagonal"])
-def test_a_ratio_of_estimates_comes_close_with_many_draws(name, closed_forms, readings):
+def test_a_ratio_of_estimates_comes_close_with_many_draws(name, closed_forms, x64):
     # The entries of the diagonal have a relative standard error of less than 2 % with 10,000 draws.
-    assert_close(readings[0][name], closed_forms[name].value, 0.05)
+    found = read(quadratic.step(), {name: getattr(instruments, name)(draws=10_000)})
+    assert_close(found[name], closed_forms[name].value, 0.05)
 
 
 def test_the_noise_scale_is_unbiased_over_ten_thousand_batches(x64):

@@ -22,7 +22,6 @@ def step():
         yield jaxmlp.take_step(jaxmlp.objective(net.apply), params, rule, (jnp.asarray(x), jnp.asarray(y)))
 
 
-DRAWS = 4000
 NAMES = {
     "Loss": instruments.loss(),
     "CABS": instruments.cabs_batch_size(),
@@ -33,9 +32,9 @@ NAMES = {
     "OrthoTest": instruments.orthogonality_test(),
     "MeanGSNR": instruments.mean_gsnr(),
     "HessMaxEV": instruments.largest_eigenvalue(),
-    "HessTrace": instruments.hessian_trace(draws=DRAWS),
-    "TICDiag": instruments.tic_diagonal(draws=DRAWS),
-    "TICTrace": instruments.tic_trace(draws=DRAWS),
+    "HessTrace": instruments.hessian_trace(draws=None),
+    "TICDiag": instruments.tic_diagonal(draws=None),
+    "TICTrace": instruments.tic_trace(draws=None),
     "GradHist1d": instruments.gradient_histogram(),
     "UpdateSize": instruments.update_norm_by_leaf(),
     "Alpha": instruments.alpha(),
@@ -48,10 +47,6 @@ def readings(step):
         return jax.jit(lambda: {name: one(step, jax.random.key(0)) for name, one in NAMES.items()})()
 
 
-# Cockpit stops power iteration at a relative change of 1e-3, and computes the Hessian's diagonal and trace exactly.
-TOLERANCES = {"HessMaxEV": 5e-3, "HessTrace": 0.05, "TICDiag": 0.05, "TICTrace": 0.05}
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_reading_is_cockpits(name, readings):
     theirs = json.loads(cockpit_figures.FIGURES.read_text(encoding="utf-8"))[name]
@@ -60,4 +55,5 @@ def test_the_reading_is_cockpits(name, readings):
         ours = [ours[f"[{layer}].{leaf}"] for layer in (0, 1) for leaf in "wb"]
     if name == "HessTrace":
         theirs = np.sum(theirs)
-    np.testing.assert_allclose(ours, theirs, rtol=TOLERANCES.get(name, 1e-9))
+    # Cockpit stops power iteration at a relative change of 1e-3.
+    np.testing.assert_allclose(ours, theirs, rtol=5e-3 if name == "HessMaxEV" else 1e-9)
