@@ -19,7 +19,7 @@ STORIES = ("none", "faults", "edge", "all")
 READINGS = "readings.npz"
 _PARAGRAPHS = {
     "optimizers": "Each optimizer at a usual learning rate, from the same weights and the same order of examples.",
-    "faults": "A healthy run beside three with one fault each: a learning rate that is ten times too high, six hidden "
+    "faults": "A healthy run beside three with one fault each: a learning rate that is five times too high, six hidden "
     "layers of sigmoids, and inputs of 0 to 255 that are not standardised (with a learning rate 255^2 times smaller).",
     "edge": f"Full-batch gradient descent on {runs.EDGE_EXAMPLES} examples, squared error, two hidden layers of tanh.",
 }

@@ -51,7 +51,7 @@ def faults(train: tuple[np.ndarray, np.ndarray]) -> dict[str, Run]:
     centred = (x - x.mean()) / x.std()
     return {
         "healthy": Run(_plain(train), sgd(0.1), (centred, y)),
-        "learning rate too high": Run(_plain(train), sgd(1.0), (centred, y)),
+        "learning rate too high": Run(_plain(train), sgd(0.5), (centred, y)),
         "deep sigmoid network": Run(deep, sgd(0.1), (centred, y)),
         "raw inputs": Run(_plain(train), sgd(0.1 / 255**2), (255 * x, y)),
     }
@@ -62,7 +62,7 @@ def edge(train: tuple[np.ndarray, np.ndarray]) -> dict[str, Run]:
     x, y = (part[:EDGE_EXAMPLES] for part in train)
     targets = np.eye(10, dtype=np.float32)[y]
     network = jaxmlp.mlp((x.shape[1], 32, 32, 10), activation="tanh", initializer="lecun_normal")
-    examples = (x - x.mean(), targets)
+    examples = (x - x.mean(axis=0), targets)
     return {f"{rate:g}": Run(network, jaxmlp.optimizers.sgd(rate), examples, half_squared_error) for rate in EDGE_RATES}
 
 

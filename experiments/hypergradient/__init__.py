@@ -3,5 +3,5 @@
 `jax.grad` differentiates the validation loss after training with respect to the learning rate and the momentum, then
 to both per layer and tenth of training. The first is compared with a random search of the same cost, the second with a
 cosine schedule that is searched at the cost of both descents.
-Takes 3 min. Run: python -m experiments.hypergradient --help
+Takes 2 min. Run: python -m experiments.hypergradient --help
 """

@@ -49,19 +49,19 @@ def _experiment(options, console):
         runs = max(2, round(2 * options.steps * cost))  # two keys a step
         part(f"two numbers, by gradient and by {runs} runs")
         tuned, losses, path = tuning.descend(problem, START, options.steps, 0.3)
-        searched, _, tried = tuning.search(problem, runs, cosine=False)
+        searched, tried = tuning.search(problem, runs, cosine=False)
         part("surface")
         keys = jax.random.split(jax.random.key(7), 2)
         grid = np.stack([axis.ravel() for axis in np.meshgrid(RATES, LOGITS, indexing="ij")]).astype(np.float32)
         heights = tuning.surface(problem, Hyper(*map(jnp.asarray, grid)), keys).reshape(len(RATES), len(LOGITS))
         line = Hyper(jnp.asarray(RATES, jnp.float32), jnp.zeros(len(RATES), jnp.float32))
-        slopes = tuning.slopes(problem, line, keys[0])
-        short = tuning.surface(problem._replace(epochs=1), line, keys)
-        long = tuning.surface(problem, line, keys)
+        truncated = problem._replace(epochs=1)
+        slopes, short_slopes = (tuning.slopes(one, line, keys[0]) for one in (problem, truncated))
+        short, long = (tuning.surface(one, line, keys) for one in (truncated, problem))
         part("learning rate and momentum per layer and tenth")
         many = _per_layer(tuned)
         learnt, _, _ = tuning.descend(problem, many, options.steps, 0.1)
-        cosine, _, _ = tuning.search(problem, 2 * runs, cosine=True)  # as much as both descents
+        cosine, _ = tuning.search(problem, 2 * runs, cosine=True)  # as much as both descents
         part("fresh seeds")
         fresh = jax.random.split(jax.random.key(3000), options.seeds)
         candidates = {
@@ -93,7 +93,7 @@ def _experiment(options, console):
         "loss": {name: runs.scores for name, (_, runs) in scored.items()},
         "pairs": {score: [pair._asdict() for pair in found] for score, found in pairs.items()},
         "surface": {"log_rates": RATES, "logits": LOGITS, "losses": heights},
-        "slopes_at_momentum_half": slopes,
+        "slopes_at_momentum_half": {"all epochs": slopes, "one epoch": short_slopes},
         "best_rate": {"one epoch": np.exp(RATES[np.nanargmin(short)]), "all epochs": np.exp(RATES[np.nanargmin(long)])},
         "schedule": {"learning_rate": np.exp(learnt.log_rate), "momentum": jax.nn.sigmoid(learnt.logit)},
         "chosen": {name: hyper._asdict() for name, (hyper, _) in candidates.items()},
@@ -102,10 +102,12 @@ def _experiment(options, console):
         f"The gradient through {two_epochs.steps} steps differs from differences in float64 by "
         f"{errors[0]:.1e} by two numbers, and by {errors[1]:.1e} by {4 * TENTHS}.",
         f"A gradient costs about {cost} runs; {options.steps} steps on two keys cost as much as {runs} runs.",
-        f"Truncated to one epoch the best rate is {results['best_rate']['one epoch']:.3g}, over {options.epochs} "
-        f"epochs {results['best_rate']['all epochs']:.3g}: what is tuned over too few steps is tuned for too few.",
-        f"Largest |slope| at momentum 1/2: {np.nanmax(steep):.1e} at rate {np.exp(RATES[np.nanargmax(steep)]):.3g}; at "
-        f"rates up to 1 {np.nanmax(steep[np.exp(RATES) <= 1]):.1e}. Steps are cut to length 1.",
+        f"Truncation: at momentum 1/2 the best rate is {results['best_rate']['one epoch']:.3g} after one epoch, "
+        f"{results['best_rate']['all epochs']:.3g} after {options.epochs}; the gradient through one epoch has another "
+        f"sign than that through all at {np.sum(np.sign(slopes) != np.sign(short_slopes))} of {len(RATES)} rates.",
+        f"Chaos: the largest slope by the logarithm of the rate is {np.nanmax(steep):.1e}, at rate "
+        f"{np.exp(RATES[np.nanargmax(steep)]):.3g}; at rates up to 1 {np.nanmax(steep[RATES <= 1e-6]):.1e}. Steps are "
+        "cut to length 1.",
         *(_sentence(score, pair) for score, found in pairs.items() for pair in found),
     ]
     pictures = {

@@ -138,18 +138,25 @@ def descend(problem: Problem, start: Hyper, steps: int, rate: float, keys: int =
     return hyper, np.asarray(losses), jax.tree.map(np.asarray, path)
 
 
-def search(problem: Problem, runs: int, cosine: bool, keys: int = 2) -> tuple[Hyper, np.ndarray, Hyper]:
-    """Tune by random search: runs / keys draws, log-uniform in the learning rate from 1e-3 to 10, each on `keys` keys.
+def search(problem: Problem, runs: int, cosine: bool, keys: int = 2) -> tuple[Hyper, Hyper]:
+    """Tune by random search, log-uniform in the learning rate from 1e-3 to 10.
+
+    Half of the runs go to draws, each on a few keys; the other half to the best tenth of them, each on as many fresh
+    keys as that pays for, so that a draw is not chosen for its luck.
 
     Returns:
-        (the best draw, the mean loss of each, all draws).
+        (the best draw, all draws).
     """
-    draws = max(1, runs // keys)
+    draws = max(1, runs // 2 // keys)
     rng = np.random.default_rng(0)
     tried = Hyper(jnp.asarray(rng.uniform(np.log(1e-3), np.log(10), draws)), jnp.asarray(rng.uniform(-2, 4, draws)))
     losses = surface(problem, tried, jax.random.split(jax.random.key(2000), keys), cosine)
-    best = int(np.nanargmin(np.where(np.isfinite(losses), losses, np.inf)))
-    return jax.tree.map(lambda a: a[best], tried), losses, tried
+    kept = np.argsort(np.where(np.isfinite(losses), losses, np.inf))[: max(1, draws // 10)]
+    finalists = jax.tree.map(lambda a: a[kept], tried)
+    more = jax.random.split(jax.random.key(2001), max(1, runs // 2 // len(kept)))
+    losses = surface(problem, finalists, more, cosine)
+    best = int(np.argmin(np.where(np.isfinite(losses), losses, np.inf)))
+    return jax.tree.map(lambda a: a[best], finalists), tried
 
 
 def surface(problem: Problem, points: Hyper, keys: jax.Array, cosine: bool = False) -> np.ndarray:

@@ -13,9 +13,10 @@ Give them to `fit` or `sweep` by names of your own, each with its interval; betw
     [ 0 10 20] (3,)
 
 Each takes any loss and any pytree of parameters. The loss must be the mean over the examples of a batch. Costs, in
-gradients of a batch: none for what reads or compares vectors of parameters; about three for `alpha`; a gradient per
-example, which takes memory for batch times parameters, for the tests of agreement and noise; two for each
-Hessian-vector product. Instruments of one interval share their per-example gradients.
+operations of a step without instruments: next to none for what reads or compares vectors of parameters; one for a
+product of every example's gradient with a vector (`inner_product_test`, `alpha`), two for each Hessian-vector product;
+three for what needs the gradient of every example, which is computed for a few examples at a time, so that it needs
+little memory, but moves more through it than a step does, and takes longer on a CPU than its operations say.
 
 - Step size: loss, learning rate (given and effective), update size and ratio, distance, alpha.
 - Gradients: norm, histograms, agreement of examples (norm test, inner product test, orthogonality test), noise

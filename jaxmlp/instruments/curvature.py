@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxmlp._checks import check_count
 from jaxmlp.instruments._trees import flat
 from jaxmlp.instruments.instrument import Instrument, positive
-from jaxmlp.instruments.products import example_grads, hessian_product
+from jaxmlp.instruments.products import example_losses, hessian_product, mean_grad, moments
 
 __docformat__ = "google"
 __all__ = [
@@ -80,7 +80,8 @@ def tic_trace(every: int = 1, draws: int | None = 10) -> Instrument:
 
 
 def _tic_trace(step, key, draws):
-    return jnp.mean(jnp.sum(example_grads(step) ** 2, axis=1)) / _hessian_trace(step, key, draws)
+    mean, squares, count = moments(step)
+    return jnp.sum(mean**2 + squares / count) / _hessian_trace(step, key, draws)
 
 
 def tic_diagonal(every: int = 1, draws: int | None = 10, eps: float = 1e-7) -> Instrument:
@@ -116,8 +117,8 @@ def tic_diagonal(every: int = 1, draws: int | None = 10, eps: float = 1e-7) -> I
 
 
 def _tic_diagonal(step, key, draws, eps):
-    squares = jnp.mean(example_grads(step) ** 2, axis=0)
-    return jnp.sum(squares / (_hessian_diagonal(step, key, draws) + eps))
+    mean, squares, count = moments(step)
+    return jnp.sum((mean**2 + squares / count) / (_hessian_diagonal(step, key, draws) + eps))
 
 
 def update_curvature(every: int = 1) -> Instrument:
@@ -182,13 +183,14 @@ def critical_batch_size(every: int = 1, draws: int = 10) -> Instrument:
 
 
 def _critical_batch_size(step, key, draws):
-    grads, product = example_grads(step), hessian_product(step)
-    mean, count = grads.mean(axis=0), len(grads)
+    product, mean = hessian_product(step), mean_grad(step)
+    losses, combined = jax.vjp(example_losses(step), step.params)
+    count = len(losses)
 
     def noise(key):
-        signs = jax.random.rademacher(key, (count,), grads.dtype)
-        z = signs @ (grads - mean[None]) / jnp.sqrt(jnp.asarray(count - 1, grads.dtype))
-        return z @ product(z)
+        signs = jax.random.rademacher(key, (count,), losses.dtype)
+        z = flat(*combined(signs - jnp.mean(signs)))  # sum of e_i (g_i - g)
+        return z @ product(z) / (count - 1)
 
     n = jnp.mean(jax.lax.map(noise, jax.random.split(key, draws)))
     c = mean @ product(mean) - n / count

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from jaxmlp.instruments._trees import by_path, norm
 from jaxmlp.instruments.instrument import Instrument
-from jaxmlp.instruments.products import example_grads
+from jaxmlp.instruments.products import example_slopes, mean_grad, moments
 
 __docformat__ = "google"
 __all__ = [
@@ -92,10 +92,8 @@ def norm_test(every: int = 1) -> Instrument:
 
 
 def _norm_test(step, key):
-    grads = example_grads(step)
-    mean, count = grads.mean(axis=0), len(grads)
-    variance = jnp.sum((grads - mean[None]) ** 2) / (count - 1)
-    return jnp.sqrt(variance / count) / jnp.linalg.norm(mean)
+    mean, squares, count = moments(step)
+    return jnp.sqrt(jnp.sum(squares) / (count - 1) / count) / jnp.linalg.norm(mean)
 
 
 def inner_product_test(every: int = 1) -> Instrument:
@@ -127,10 +125,9 @@ def inner_product_test(every: int = 1) -> Instrument:
 
 
 def _inner_product_test(step, key):
-    grads = example_grads(step)
-    mean = grads.mean(axis=0)
-    variance = jnp.var(grads @ mean, ddof=1)
-    return jnp.sqrt(variance / len(grads)) / jnp.sum(mean**2)
+    mean = mean_grad(step)
+    along = example_slopes(step, mean)
+    return jnp.sqrt(jnp.var(along, ddof=1) / len(along)) / jnp.sum(mean**2)
 
 
 def orthogonality_test(every: int = 1) -> Instrument:
@@ -162,7 +159,8 @@ def orthogonality_test(every: int = 1) -> Instrument:
 
 
 def _orthogonality_test(step, key):
-    grads = example_grads(step)
-    mean, count = grads.mean(axis=0), len(grads)
-    across = grads - jnp.outer(grads @ mean / jnp.sum(mean**2), mean)
-    return jnp.sqrt(jnp.sum(across**2) / (count - 1) / count) / jnp.linalg.norm(mean)
+    mean, squares, count = moments(step)
+    length = jnp.sum(mean**2)
+    along = example_slopes(step, mean) - length
+    across = jnp.maximum(jnp.sum(squares) - jnp.sum(along**2) / length, 0)  # Pythagoras
+    return jnp.sqrt(across / (count - 1) / count / length)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxmlp._checks import check_count, shown
 from jaxmlp.instruments._trees import flat
 from jaxmlp.instruments.instrument import Instrument, positive
-from jaxmlp.instruments.products import example_grads
+from jaxmlp.instruments.products import example_sum
 
 __docformat__ = "google"
 __all__ = ["gradient_histogram", "gradient_histogram_2d"]
@@ -42,8 +42,7 @@ def gradient_histogram(every: int = 1, bins: int = 100, limit: float = 2.0) -> I
 
 
 def _gradient_histogram(step, key, bins, limit):
-    grads = example_grads(step)
-    return _count(_bin(grads, bins, limit), ~jnp.isnan(grads), bins)
+    return example_sum(step, lambda grads: _count(_bin(grads, bins, limit), ~jnp.isnan(grads), bins))
 
 
 def gradient_histogram_2d(
@@ -77,9 +76,13 @@ def gradient_histogram_2d(
 
 
 def _gradient_histogram_2d(step, key, bins, limits):
-    grads, params = example_grads(step), flat(step.params)
-    cell = _bin(grads, bins[0], limits[0]) * bins[1] + _bin(params, bins[1], limits[1])[None]
-    return _count(cell, ~jnp.isnan(grads), bins[0] * bins[1]).reshape(bins)
+    columns = _bin(flat(step.params), bins[1], limits[1])
+
+    def count(grads):
+        cells = _bin(grads, bins[0], limits[0]) * bins[1] + columns[None]
+        return _count(cells, ~jnp.isnan(grads), bins[0] * bins[1])
+
+    return example_sum(step, count).reshape(bins)
 
 
 def _bins(name, value):

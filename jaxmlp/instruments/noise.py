@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 
 from jaxmlp.instruments.instrument import Instrument, positive
-from jaxmlp.instruments.products import example_grads
+from jaxmlp.instruments.products import moments
 from jaxmlp.instruments.step_size import effective_learning_rate
 
 __docformat__ = "google"
@@ -41,8 +41,8 @@ def mean_gsnr(every: int = 1, eps: float = 1e-5) -> Instrument:
 
 
 def _mean_gsnr(step, key, eps):
-    grads = example_grads(step)
-    return jnp.mean(grads.mean(axis=0) ** 2 / (jnp.var(grads, axis=0) + eps))
+    mean, squares, count = moments(step)
+    return jnp.mean(mean**2 / (squares / count + eps))
 
 
 def gradient_noise_scale(every: int = 1) -> Instrument:
@@ -79,9 +79,8 @@ def gradient_noise_scale(every: int = 1) -> Instrument:
 
 
 def _gradient_noise_scale(step, key):
-    grads = example_grads(step)
-    mean, count = grads.mean(axis=0), len(grads)
-    trace = jnp.sum((grads - mean[None]) ** 2) / (count - 1)
+    mean, squares, count = moments(step)
+    trace = jnp.sum(squares) / (count - 1)
     signal = jnp.sum(mean**2) - trace / count
     return {"scale": trace / signal, "signal": signal, "trace": trace}
 
@@ -117,8 +116,8 @@ def cabs_batch_size(every: int = 1) -> Instrument:
 
 
 def _cabs_batch_size(step, key):
-    spread = jnp.sum(jnp.var(example_grads(step), axis=0))
-    return effective_learning_rate()(step) * spread / step.loss
+    _, squares, count = moments(step)
+    return effective_learning_rate()(step) * jnp.sum(squares) / count / step.loss
 
 
 def cabs_learning_rate(every: int = 1) -> Instrument:
@@ -149,8 +148,8 @@ def cabs_learning_rate(every: int = 1) -> Instrument:
 
 
 def _cabs_learning_rate(step, key):
-    grads = example_grads(step)
-    return len(grads) * step.loss / jnp.sum(jnp.var(grads, axis=0))
+    _, squares, count = moments(step)
+    return count * step.loss / (jnp.sum(squares) / count)
 
 
 def early_stopping(every: int = 1, eps: float = 1e-5) -> Instrument:
@@ -183,5 +182,5 @@ def early_stopping(every: int = 1, eps: float = 1e-5) -> Instrument:
 
 
 def _early_stopping(step, key, eps):
-    grads = example_grads(step)
-    return 1 - len(grads) * jnp.mean(grads.mean(axis=0) ** 2 / (jnp.var(grads, axis=0, ddof=1) + eps))
+    mean, squares, count = moments(step)
+    return 1 - count * jnp.mean(mean**2 / (squares / (count - 1) + eps))

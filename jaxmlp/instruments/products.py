@@ -13,6 +13,8 @@ from jaxmlp.instruments._trees import flat, unflat
 __docformat__ = "google"
 __all__ = ["example_grads", "example_losses", "hessian_product"]
 
+_AT_ONCE = 2**20  # elements of gradients: what stays in the cache of a CPU
+
 
 def example_losses(step: Any) -> Callable[[PyTree], jax.Array]:
     """Return the losses of a step's examples as a function of the parameters.
@@ -49,7 +51,8 @@ def example_grads(step: Any) -> jax.Array:
         step: as for example_losses, which also says what an example's loss is.
 
     Returns:
-        (batch, parameters): one vector per example, in the order of the leaves of params, in float32 or wider.
+        (batch, parameters): one vector per example, in the order of the leaves of params, in float32 or wider. It is
+        large: where a sum over the examples is enough, take it of a few at a time.
 
     Raises:
         TypeError: the step lacks its examples or its loss.
@@ -96,11 +99,50 @@ def hessian_product(step: Any) -> Callable[[jax.Array], jax.Array]:
     return lambda v: flat(product(unflat(v, step.params)))
 
 
+def mean_grad(step: Any) -> jax.Array:
+    """Return the mean of the examples' gradients, (parameters,), at the cost of one gradient of the batch."""
+    losses = example_losses(step)
+    return flat(jax.grad(lambda params: jnp.mean(losses(params)))(step.params))
+
+
+def example_slopes(step: Any, vector: jax.Array) -> jax.Array:
+    """Return the products of the examples' gradients with a vector, (batch,), without computing these gradients."""
+    return jax.jvp(example_losses(step), (step.params,), (unflat(vector, step.params),))[1]
+
+
+def example_sum(step: Any, function: Callable[[jax.Array], PyTree]) -> PyTree:
+    """Return the sum of function over all examples, a few at a time, so that their gradients stay in the cache.
+
+    Args:
+        step: as for example_losses.
+        function: gradients (some, parameters) -> the sum over these.
+    """
+    one, examples = _one_example(step)
+    count, size = _count(step), sum(jnp.size(leaf) for leaf in jax.tree.leaves(step.params))
+    some = max(n for n in range(1, count + 1) if count % n == 0 and (n == 1 or n * size <= _AT_ONCE))
+
+    def part(examples):
+        return function(flat(jax.vmap(jax.grad(one), (None, 0, 0, 0, 0))(step.params, *examples), axes=1))
+
+    parts = jax.tree.map(lambda a: a.reshape(count // some, some, *a.shape[1:]), examples)
+    zero = jax.tree.map(jnp.zeros_like, part(jax.tree.map(lambda a: a[0], parts)))
+    return jax.lax.scan(lambda total, each: (jax.tree.map(jnp.add, total, part(each)), None), zero, parts)[0]
+
+
+def moments(step: Any) -> tuple[jax.Array, jax.Array, int]:
+    """Return the mean of the examples' gradients, the sum of the squares of what they differ by, and their number."""
+    mean = mean_grad(step)
+    return mean, example_sum(step, lambda grads: jnp.sum((grads - mean[None]) ** 2, axis=0)), _count(step)
+
+
+def _count(step):
+    return jnp.shape(jax.tree.leaves(step.x)[0])[0]
+
+
 def _one_example(step):
     """Return (params, x, y, weight, key) -> loss of one example, and the examples to map it over."""
     _check_complete(step)
-    count = jnp.shape(jax.tree.leaves(step.x)[0])[0]
-    keys = None if step.key is None else jax.random.split(step.key, count)
+    keys = None if step.key is None else jax.random.split(step.key, _count(step))
     share = None if step.weight is None else step.weight / jnp.mean(step.weight)
 
     def one(params, x, y, share, key):
