@@ -161,6 +161,6 @@ def _parser():
     add("--batch-size", type=int, default=128, least=2, metavar="N", help="examples per step")
     add("--epochs", type=int, default=5, least=1, metavar="N", help="passes over the training examples")
     add("--every", type=int, default=10, least=1, metavar="N", help="interval of the costly instruments, in steps")
-    add("--edge-steps", type=int, default=2000, least=1, metavar="N", help="steps of the edge of stability")
+    add("--edge-steps", type=int, default=5000, least=1, metavar="N", help="steps of the edge of stability")
     add("--measure", action="store_true", help="list all instruments with their lines, errors and costs instead")
     return parser

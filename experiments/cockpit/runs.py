@@ -21,7 +21,7 @@ RATES = {
     "adam": 0.001,
     "amsgrad": 0.001,
 }
-EDGE_RATES = (0.05, 0.1, 0.2)
+EDGE_RATES = (0.15, 0.2, 0.3)
 EDGE_EXAMPLES = 1000
 
 

@@ -132,7 +132,12 @@ def example_sum(step: Any, function: Callable[[jax.Array], PyTree]) -> PyTree:
 def moments(step: Any) -> tuple[jax.Array, jax.Array, int]:
     """Return the mean of the examples' gradients, the sum of the squares of what they differ by, and their number."""
     mean = mean_grad(step)
-    return mean, example_sum(step, lambda grads: jnp.sum((grads - mean[None]) ** 2, axis=0)), _count(step)
+
+    def squares(grads):
+        # As a product: XLA's sum over the first axis takes thirty times as long on a CPU.
+        return jnp.matmul(jnp.ones(len(grads), grads.dtype), (grads - mean[None]) ** 2, precision="highest")
+
+    return mean, example_sum(step, squares), _count(step)
 
 
 def _count(step):
