@@ -140,7 +140,8 @@ class _Run:
 
     def shares(self, chosen):
         """Return the additional time as shares of that without, and the seconds without."""
-        self.seconds(chosen), self.seconds({})  # compiles
+        for one in ({}, chosen):
+            self.seconds(one)  # compiles
         shares, alone, started = [], [], time.perf_counter()
         while len(shares) < TURNS[0] or (len(shares) < TURNS[1] and time.perf_counter() - started < SECONDS):
             # In changing order: what comes second may find a warmer machine.

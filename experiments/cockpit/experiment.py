@@ -35,7 +35,7 @@ def _experiment(options, console):
     if options.measure:
         return costs.outcome(options, console)
     dataset = jaxmlp.datasets.load(options.problem, data_dir=options.data_dir, mirror=options.mirror)
-    train = tuple(part[: options.examples] for part in dataset.train)
+    train = dataset.train[0][: options.examples], dataset.train[1][: options.examples]
     chosen, found, answers = runs.panel(options.every), {}, {}
     groups = {"optimizers": runs.optimizers(options.optimizers, train)}
     if options.stories in ("faults", "all"):
@@ -121,10 +121,13 @@ def _written(options, found, answers):
     versions = ", ".join(f"{name} {origin['versions'][name]}" for name in ("jaxmlp", "jax", "python"))
     small = f"Seed 0; {versions}; {origin['device']}; commit {origin['commit'] or 'unknown'}."
     groups = {title: _group(title, _PARAGRAPHS[title], group) for title, group in found.items()}
+    headings = {"optimizers": "Optimizers", "faults": "Three faults", "edge": "The edge of stability"}
     for title, group in groups.items():
         for name, picture in group.pictures.items():
             record.save_text(options.output / f"{title}-{name}.svg", picture)
-    record.save_text(options.output / "cockpit.html", page.text(groups, small))
+    record.save_text(
+        options.output / "cockpit.html", page.text({headings[title]: group for title, group in groups.items()}, small)
+    )
     for letter, fault in answers.items():
         group = _group("blind", _BLIND, {letter: found["faults"][fault]})
         (options.output / "blind").mkdir(exist_ok=True)

@@ -56,8 +56,8 @@ READING = {
     ),
     "largest_eigenvalue": (
         "Sharpness: largest eigenvalue of the Hessian",
-        "Of the batch's loss. It rises during healthy training; values beyond those of a healthy run by powers of ten "
-        "mean badly scaled inputs or weights.",
+        "Of the batch's loss. It rises during healthy training, to 10 or 100 with standardised inputs; thousands mean "
+        "badly scaled inputs or weights.",
     ),
     "stability": (
         "Sharpness x effective learning rate",
@@ -99,9 +99,10 @@ def panel(name: str, runs: Mapping[str, Mapping[str, Any]]) -> Figure:
     if name not in ("alpha", "gradient_histogram"):
         _scale(ax)
     if name == "alpha":
-        ax.set_yscale("symlog", linthresh=1)
         low, high = ax.get_ylim()
-        ax.set_ylim(max(low, -100), min(high, 100))
+        if high > 3 or low < -3:
+            ax.set_yscale("symlog", linthresh=1)
+        ax.set_ylim(max(min(low, -1.1), -100), min(max(high, 0.2), 100))
         for level in (-1, 0, 1):
             ax.axhline(level, color="#666666", linewidth=0.7, linestyle=":")
     if name in ("norm_test", "stability"):
@@ -123,17 +124,17 @@ def edge(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
     for (rate, readings), colour in zip(runs.items(), ("#0072B2", "#009E73", "#D55E00"), strict=False):
         top.plot(readings["loss"].steps, readings["loss"].values, color=colour, linewidth=1.0)
         sharpness = readings["largest_eigenvalue"]
-        label = f"learning rate {rate}"
-        bottom.plot(sharpness.steps, sharpness.values, color=colour, label=label)
+        bottom.plot(sharpness.steps, sharpness.values, color=colour)
         limit = 2 / float(rate)
         bottom.axhline(limit, color=colour, linestyle="--", linewidth=1.1)
-        bottom.annotate(f"2 / {rate} = {limit:g}", (1.0, limit), xycoords=("axes fraction", "data"), ha="right",
+        text = f"learning rate {rate}: 2 / {rate} = {limit:.3g}"
+        bottom.annotate(text, (1.0, limit), xycoords=("axes fraction", "data"), ha="right",
                         xytext=(0, 4), textcoords="offset points", color=colour, fontsize=10)  # fmt: skip
     logarithmic(top)
     top.set(ylabel="training loss")
     top.set_title("Full-batch gradient descent makes the loss as sharp as its learning rate allows", fontsize=12)
     bottom.set(xlabel="step", ylabel="sharpness (largest eigenvalue of the Hessian)", ylim=(0, None))
-    bottom.legend(fontsize=10, frameon=False, loc="upper left")
+    bottom.set_ylim(top=1.12 * bottom.get_ylim()[1])
     return figure
 
 
@@ -142,7 +143,7 @@ def _scale(ax):
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines])
     values = values[np.isfinite(values) & (values > 0)]
     if len(values):
-        ax.set_ylim(values.min() / 1.2, min(values.max(), 1e3 * np.median(values)) * 1.2)
+        ax.set_ylim(values.min() / 1.2, min(values.max(), 1e5 * np.median(values)) * 1.2)
     logarithmic(ax)
     low, high = ax.get_ylim()
     if high > 300 * low:

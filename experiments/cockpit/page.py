@@ -53,7 +53,7 @@ def text(groups: Mapping[str, Group], origin: str, title: str = "Inside the runs
     """
     parts = []
     for name, group in groups.items():
-        parts.append(f"<h2>{html.escape(name.capitalize())}</h2><p>{html.escape(group.paragraph)}</p>")
+        parts.append(f"<h2>{html.escape(name)}</h2><p>{html.escape(group.paragraph)}</p>")
         if "edge" in group.pictures:
             parts.append(f'<div class="wide">{_figure("Edge of stability", group.pictures["edge"], EDGE)}</div>')
             continue

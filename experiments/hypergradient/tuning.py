@@ -12,7 +12,6 @@ from jax.tree_util import Partial
 
 import jaxmlp
 from jaxmlp.comparison.verdicts import Runs
-from jaxmlp.data import Examples
 
 TENTHS = 10
 
@@ -31,11 +30,11 @@ class Problem(NamedTuple):
 
     network: jaxmlp.Network
     """Its network."""
-    train: Examples
+    train: Any
     """Examples to train on."""
-    validation: Examples
+    validation: Any
     """Examples whose loss after training is tuned."""
-    test: Examples
+    test: Any
     """Examples for the verdict."""
     epochs: int
     """Passes over the training examples."""

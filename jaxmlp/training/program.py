@@ -153,8 +153,8 @@ def _epoch(task, state, train, batch_size, shuffle):
         params = own(params, functools.partial(step_loss, params))
         loss, grads = jax.value_and_grad(step_loss)(params)
         updates, opt_state = update(task.optimizer, step_loss, loss, grads, opt_state, params)
-        taken = Step(loss, params, grads, updates, opt_state, state.steps + index, x, y, *(weight or [None]), step_key)
-        taken = taken._replace(loss_fn=task.loss_fn, optimizer=task.optimizer, start=state.start)
+        taken = Step(loss, params, grads, updates, opt_state, state.steps + index, x, y, next(iter(weight), None))
+        taken = taken._replace(key=step_key, loss_fn=task.loss_fn, optimizer=task.optimizer, start=state.start)
         measured = {name: metric(taken) for name, metric in task.step_metrics.items()}
         readings = recording.record(task.instruments, readings, taken, state.steps)
         totals = [jnp.sum(w.astype(_sum_dtype(loss.dtype))) for w in weight]

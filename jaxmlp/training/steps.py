@@ -61,4 +61,5 @@ def take_step(
     updates, after = update(optimizer, step_loss, loss, grads, before, params)
     start = params if start is None else start
     taken = jnp.asarray(index, jnp.int32)
-    return Step(loss, params, grads, updates, after, taken, x, y, *(weight or [None]), key, loss_fn, optimizer, start)
+    first = next(iter(weight), None)
+    return Step(loss, params, grads, updates, after, taken, x, y, first, key, loss_fn, optimizer, start)
