@@ -126,7 +126,7 @@ def descend(problem: Problem, start: Hyper, steps: int, rate: float, keys: int =
     def step(carry, key):
         hyper, state = carry
         loss, grads = jax.value_and_grad(mean_loss)(hyper, key)
-        norm = optax.global_norm(grads)
+        norm = jnp.linalg.norm(ravel_pytree(grads)[0])
         scale = jnp.where(jnp.isfinite(norm), 1 / jnp.maximum(norm, 1), 0)
         grads = jax.tree.map(lambda g: jnp.where(jnp.isfinite(g), g, 0) * scale, grads)
         updates, state = rule.update(grads, state)

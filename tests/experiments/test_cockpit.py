@@ -105,6 +105,9 @@ def test_the_command_writes_record_readings_and_page(tmp_path, monkeypatch, roug
     dataset = jaxmlp.Dataset("digits", examples(256), examples(256), None, tuple("0123456789"))
     monkeypatch.setattr(jaxmlp.datasets, "load", lambda *arguments, **options: dataset)
     monkeypatch.setattr(runs, "EDGE_RATES", (0.1,))
+    # The runs with faults are plain ones here: all share one compiled program.
+    names = runs.faults(examples())
+    monkeypatch.setattr(runs, "faults", lambda train: dict.fromkeys(names, runs.optimizers(["sgd"], train)["sgd"]))
     words = (
         "--problem digits --optimizers sgd --stories all --blind 3 --examples 256 --epochs 1 --every 2 --edge-steps 4"
     )
