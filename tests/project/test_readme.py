@@ -29,7 +29,7 @@ def test_the_readme_is_short():
 
 def test_every_path_of_the_layout_exists():
     paths = re.findall(r"^\| `(.*?)` \|", README.split("## Layout")[1], flags=re.MULTILINE)
-    assert len(paths) == 9
+    assert len(paths) == 7
     assert all((ROOT / path).is_dir() for path in paths)
 
 
