@@ -4,7 +4,6 @@ It tunes each optimizer's hyperparameters on a validation part, freezes the choi
 and measures those runs on the test set. merge joins records, and check tries optimizers for one step.
 """
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -99,7 +98,7 @@ def _check_alone(given):
 
 def _report_afterwards(folder, screen):
     """Report; where that is interrupted or a file cannot be written, say what is left to do."""
-    again = f"python -m experiments.optimizers --report-only --output {shlex.quote(str(folder))}"
+    again = records.command_of(["--report-only", "--output", str(folder)])
     left = f"the record is kept; for tables, pictures and page: {again}"
     try:
         _report(folder, screen)

@@ -49,7 +49,7 @@ def read(folder: Path) -> tuple[dict[str, Any], Arrays]:
             f"{folder / RECORD} is damaged, was edited, or is of an older version; run the comparison again, or "
             "restore the file"
         )
-    path = folder / results["curves"]["file"]
+    path = folder / CURVES
     curves = store.load_arrays(path)
     if curves is None or zlib.crc32(path.read_bytes()) != results["curves"]["crc32"]:
         raise ValueError(

@@ -345,7 +345,7 @@ def test_a_full_disk_after_training_says_what_is_kept_and_how_to_go_on(finished,
     assert command.main(["--output", str(copied(finished, folder)), "--report-only"]) == 2
     error = capsys.readouterr().err
     assert "No space left on device; mend that, e.g. free some space; the record is kept" in error
-    assert f"python -m experiments.optimizers --report-only --output '{folder}'" in error
+    assert f"python -m jaxmlp.comparison --report-only --output '{folder}'" in error
 
 
 def test_a_full_disk_while_runs_are_kept_says_that_they_can_be_continued(tmp_path, capsys, monkeypatch):

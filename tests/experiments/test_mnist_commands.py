@@ -12,9 +12,10 @@ import pytest
 from rich.console import Console
 
 import jaxmlp
-from experiments import estimators, mnist_adam, mnist_best, mnist_sgd, mnist_small, mnist_transfer
+from experiments import mnist_adam, mnist_best, mnist_sgd, mnist_small, mnist_transfer
 from experiments.common import training_figures
 from experiments.common.seeds import train_seeds
+from experiments.estimators import experiment as estimators
 from experiments.mnist_deep import experiment as mnist_deep
 from experiments.mnist_deep import numpy_network
 from experiments.titanic import experiment as titanic

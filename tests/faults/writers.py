@@ -13,7 +13,7 @@ import numpy as np
 
 import jaxmlp
 from jaxmlp import _files
-from jaxmlp.comparison import command, comparing, store, toy
+from jaxmlp.comparison import command, comparing, records, store, toy
 from jaxmlp.comparison.problems import ProblemData
 from jaxmlp.datasets import cache, fetch
 from jaxmlp.datasets.raw import RawImages
@@ -154,7 +154,7 @@ def _trained(plan, data, runs, on_run, **_):
 
 def _call(folder, content, *more):
     words = ["--problem", "digits", "--optimizers", "sgd", "--seeds", "2", "--first-seed", str(1000 * content), *more]
-    words = words if "--report-only" not in more else ["--report-only"]
+    words = ["--report-only"] if "--report-only" in more else words if "--resume" in more else [*words, "--overwrite"]
     said = io.StringIO()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(said):
         status = command.main([*words, "--output", str(folder / "out")])
@@ -192,9 +192,9 @@ def _compared(folder):
     if not (out / "results.json").exists():
         return KEPT if kept else None
     try:
-        results, curves = comparing.read(out)
+        results, curves = records.read(out)
     except ValueError:
-        if kept and "curves.npz" in said_of(comparing.read, out):
+        if kept and "curves.npz" in said_of(records.read, out):
             return KEPT  # killed between the two; the runs of the new record are there
         raise
     (found,) = {results["problems"]["digits"]["plan"]["first_seed"] // 1000, *curves["digits/content"].tolist()}
