@@ -193,7 +193,7 @@ def compare(
         >>> digits = dataclasses.replace(known.get("digits"), epochs=1)
         >>> found = compare(digits, ["sgd", "adam"], learning_rates=[0.1], seeds=2, tuning_seeds=1)
         >>> sorted(pair.verdict for pair in found.verdicts["digits"]), found.page is None
-        (['better'], True)
+        (['undecided'], True)
     """
     started = time.perf_counter()
     settings: dict[str, Any] = {

@@ -155,12 +155,13 @@ def test_a_record_that_is_extended_is_that_of_the_longer_race_with_one_more_look
 def test_only_what_is_undecided_gets_more_seeds(tmp_path, data, monkeypatch):
     tested = []
 
-    def update(pairs, runs, error, look, margin, higher_is_better):
+    def update(pairs, runs, error, look, margin, higher_is_better, added):
         tested.append({name: len(r.scores) for name, r in runs.items()})
         words = {("sgd", "adam"): "better", ("sgd", "momentum"): "undecided", ("adam", "momentum"): "worse"}
         words = words if look == 0 else dict.fromkeys(words, "equal")
         return [
-            {"a": a, "b": b, "verdict": word, "look": look, "examples_variance": 0} for (a, b), word in words.items()
+            {"a": a, "b": b, "verdict": word, "look": look, "examples_variance": 0, "more_runs": 5 - added}
+            for (a, b), word in words.items()
         ]
 
     monkeypatch.setattr(race, "update", update)

@@ -367,8 +367,10 @@ def test_content_and_name_are_flushed_to_disk(tmp_path, monkeypatch):
 def test_one_place_in_the_library_writes_files():
     """Nothing else in the library opens a file for writing or moves one into place."""
     root = Path(_files.__file__).parent
-    # TFDS prepares a folder of its own, and a comparison discards one; they are moved as a whole.
+    # TFDS prepares a folder of its own, and a comparison discards one; they are moved as a whole. compare() without an
+    # output folder works in one that goes when it returns.
     allowed = {root / "_files.py", root / "datasets" / "tfds_directory.py", root / "comparison" / "store.py"}
+    allowed.add(root / "comparison" / "comparing.py")
     writers = re.compile(r"tempfile\.|.*\.(write_text|write_bytes|rename)\(|os\.replace\(|.*open\(.*['\"][wxa]b?['\"]")
     for path in set(root.rglob("*.py")) - allowed:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
