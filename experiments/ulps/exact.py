@@ -1,5 +1,6 @@
 """The functions of the library with 50 digits, by mpmath, and the distance to them in units in the last place."""
 
+import inspect
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -96,9 +97,9 @@ LOSSES = {f.__name__: f for f in (softmax_cross_entropy, binary_cross_entropy, m
 
 def equations(factory: Callable[..., Any]) -> list[str]:
     """Return the equations of a rule's docstring as lines of Python, empty if they hold words."""
-    lines = [
-        line.strip() for line in (factory.__doc__ or "").split("Args:")[0].splitlines() if re.match(r" {8}\w", line)
-    ]
+    # Cleaned, since Python 3.13 takes the common indentation off and older versions do not.
+    text = inspect.cleandoc(factory.__doc__ or "").split("Args:")[0]
+    lines = [line.strip() for line in text.splitlines() if re.match(r" {4}\w", line)]
     lines = [re.sub(r", and 0 where .*", "", line).replace("^", "**") for line in lines]
     return lines if lines and not any("," in line.replace("max(nu_max, ", "") for line in lines) else []
 
