@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.slow
 def test_a_few_faults_lose_nothing():
-    words = ["--kills", "6", "--writers", "save", "comparison", "--moments", "random", "damage", "--damage", "3"]
+    words = ["--kills", "6", "--writers", "save", "record", "--moments", "random", "damage", "--damage", "3"]
     done = subprocess.run([sys.executable, "-m", "tests.faults", *words], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and done.stderr == "", done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].endswith(" outcomes, 0 lost or wrong")
