@@ -196,6 +196,8 @@ def compare(
         (['undecided'], True)
     """
     started = time.perf_counter()
+    if resume and output is None:
+        raise ValueError("resume continues what is in an output folder; name it by output, or leave out resume")
     settings: dict[str, Any] = {
         "tries": tries,
         "learning_rates": learning_rates,
@@ -218,8 +220,6 @@ def compare(
     folder = None if data_dir is None else Path(data_dir)
     data = {name: known.load(plan.problem, data_dir=folder, mirror=mirror) for name, plan in planned.items()}
     told: Any = {"command": "jaxmlp.comparison.compare, called from Python", "why": "named by the caller"}
-    if resume and output is None:
-        raise ValueError("resume continues what is in an output folder; name it by output, or leave out resume")
     if output is None:
         with tempfile.TemporaryDirectory() as folder:
             results, curves = train(planned, data, Path(folder), on_progress=on_progress, **told)

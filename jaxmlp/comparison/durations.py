@@ -14,9 +14,8 @@ from jaxmlp.comparison.wording import count, display, join, seconds, unit_of
 __docformat__ = "google"
 __all__ = ["Duration", "cost_of_an_epoch", "durations", "in_words", "median_seconds"]
 
-_FEWEST_RUNS = (
-    5  # below it, the bootstrap of a median calls one of six equal candidates slower in 11 % of cases or more
-)
+# With fewer, the bootstrap of a median calls one of six equal candidates slower in 11 % of cases or more.
+_FEWEST_RUNS = 5
 _DRAWS = 4000
 
 
