@@ -114,7 +114,7 @@ def pair_cells(name: str, problem: Mapping[str, Any], summary: Summary) -> Cells
                 display(pair.b),
                 pair.verdict,
                 score.difference(pair.difference),
-                f"{score.difference(pair.low)} to {score.difference(pair.high)}" if np.isfinite(pair.low) else "",
+                score.bounds(pair.low, pair.high) if np.isfinite(pair.low) else "",
                 f"{pair.more_runs:,}" if pair.more_runs else "no number" if pair.verdict == UNDECIDED else "",
             ]
             for pair in pairs

@@ -99,6 +99,14 @@ class ScoreText(NamedTuple):
         text = self._write(value, "+", self.digits if digits is None else digits)
         return text.replace("-", "\u2212") if float(text) else text[1:]
 
+    def bounds(self, low: float, high: float) -> str:
+        """Write the ends of a difference's interval, with so many digits that an end beside 0 is not written as 0."""
+        digits = self.digits
+        smallest = min((abs(self.scale * end) for end in (low, high) if end), default=1)
+        while digits < _MOST_DIGITS and 10**-_MOST_DIGITS < smallest < 0.5 * 10**-digits:
+            digits += 1
+        return f"{self.difference(low, digits)} to {self.difference(high, digits)}"
+
     def margin(self, value: float) -> str:
         """Write the size of a difference with its unit."""
         return f"{self.scale * value:.6g}{self.difference_unit}"

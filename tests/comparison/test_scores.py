@@ -166,3 +166,16 @@ def test_names_and_targets_of_scores():
         scores.get("acuracy")
     with pytest.raises(TypeError, match="score must be a name"):
         scores.get(0.5)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (-0.001, 0.002, "\u22120.10 to +0.20"),
+        (0.00004, 0.0033, "+0.004 to +0.330"),  # a verdict of better does not stand beside an interval from 0.00
+        (0.0, 0.001, "0.00 to +0.10"),
+        (-1e-12, 0.001, "0.00 to +0.10"),
+    ],
+)
+def test_the_end_of_an_interval_beside_0_is_not_written_as_0(low, high, text):
+    assert wording.score_of(toy.PROBLEM).bounds(low, high) == text

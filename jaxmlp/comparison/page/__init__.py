@@ -158,7 +158,7 @@ def _matrix(problem, summary):
             small += f"<small>{_text(more)}</small>" if more else ""
             hint = f"{row.label} compared with {column.label}: {score.difference(pair.difference)}"
             if np.isfinite(pair.low):
-                hint += f", {score.difference(pair.low)} to {score.difference(pair.high)}{score.difference_unit}"
+                hint += f", {score.bounds(pair.low, pair.high)}{score.difference_unit}"
             half = " below" if j < i else ""
             cells.append(
                 f'<td class="{_text(verdict)}{half}" title="{_text(hint)}"><b>{_text(verdict)}</b>{small}</td>'

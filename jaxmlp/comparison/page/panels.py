@@ -50,14 +50,15 @@ def curves(problem: Mapping[str, Any], found: Summary, of: Curves, quantity: str
     }
     unit = wording.score_of(problem).unit if scored else ""
     means = {label: values[:, -1].mean() for label, values in lines.items()}
-    ends = {label: f"{mean:.3g}{unit}" if np.isfinite(mean) else "not finite" for label, mean in means.items()}
+    ends = {label: _three(mean) + unit if np.isfinite(mean) else "not finite" for label, mean in means.items()}
     return _panels(places, x, y, ends, "epoch")
 
 
 def sensitivity(problem: Mapping[str, Any], found: Summary, name: str = "learning_rate") -> str:
     """Draw the validation score by a hyperparameter: short runs as rings, those of full length as dots.
 
-    Failed runs are crosses. Where nothing else was searched, a line goes through the longest runs of each value.
+    Failed runs are crosses. Where nothing else was searched, a line goes through the short runs, or through those of
+    full length where no others are there: runs of unequal length are not joined.
 
     Args:
         problem: the record's entry of the problem.
@@ -81,7 +82,7 @@ def sensitivity(problem: Mapping[str, Any], found: Summary, name: str = "learnin
     y = axis([[value for runs in tuned.values() for _, value, _, _ in runs]], problem, pad=0.06)
     places, marks, ends = {}, {}, {}
     for row in rows:
-        places[row.label] = _through_longest(tuned[row.label], x, y) if points.rate_only(problem) else _Place([], [])
+        places[row.label] = _through_equal(tuned[row.label], x, y) if points.rate_only(problem) else _Place([], [])
         chosen = problem["candidates"][row.name]["choices"][0]["hyperparameters"][name]
         ends[row.label] = wording.rate(chosen)
         place = f"{x.at(how.place(chosen)):.2f}%"
@@ -95,15 +96,18 @@ def sensitivity(problem: Mapping[str, Any], found: Summary, name: str = "learnin
     return _panels(places, x, y, ends, how.label, marks=marks, form=form, others=False)
 
 
-def _through_longest(runs, x, y):
-    """A line through the longest runs of each value."""
-    means: dict[tuple[float, bool], list[float]] = {}
-    for at, value, _, full in runs:
-        means.setdefault((at, full), []).append(value)
-    longest = {
-        at: float(np.mean(means[at, True] if (at, True) in means else means[at, False])) for at, _ in sorted(means)
-    }
-    return _Place([x.at(at) for at in longest], _each(y, list(longest.values())))
+def _through_equal(runs, x, y):
+    """A line through the means of the runs of each value: of the short ones, if there are any."""
+    short = [run for run in runs if not run[3]]
+    means: dict[float, list[float]] = {}
+    for at, value, _, _ in sorted(short or runs):
+        means.setdefault(at, []).append(value)
+    return _Place([x.at(at) for at in means], _each(y, [float(np.mean(values)) for values in means.values()]))
+
+
+def _three(value):
+    """A number in three significant digits, zeros at the end kept."""
+    return f"{value:#.3g}".removesuffix(".")
 
 
 def budget(problem: Mapping[str, Any], found: Summary) -> str:
@@ -144,7 +148,7 @@ def budget(problem: Mapping[str, Any], found: Summary) -> str:
         for label, values in expected.items()
     }
     unit = wording.score_of(problem).unit
-    after = {label: f"{values[min(2, len(values) - 1)]:.3g}{unit}" for label, values in expected.items()}
+    after = {label: _three(values[min(2, len(values) - 1)]) + unit for label, values in expected.items()}
     return _panels(places, x, y, after, "learning rates tried" if _gridded(problem) else "tries")
 
 
