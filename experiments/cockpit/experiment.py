@@ -6,11 +6,12 @@ from functools import partial
 import numpy as np
 
 import jaxmlp
-from experiments.cockpit import costs, figures, page, runs
+from experiments.cockpit import costs, figures, runs
 from experiments.common import command
 from experiments.common.command import Outcome
 from jaxmlp import instruments
-from jaxmlp.comparison import record
+from jaxmlp.comparison import inside, record
+from jaxmlp.comparison.page import inside as page
 from jaxmlp.comparison.store import save_arrays
 from jaxmlp.optimizers import OPTIMIZERS
 
@@ -36,7 +37,7 @@ def _experiment(options, console):
         return costs.outcome(options, console)
     dataset = jaxmlp.datasets.load(options.problem, data_dir=options.data_dir, mirror=options.mirror)
     train = dataset.train[0][: options.examples], dataset.train[1][: options.examples]
-    chosen, found, answers = runs.panel(options.every), {}, {}
+    chosen, found, answers = inside.panel(options.every), {}, {}
     groups = {"optimizers": runs.optimizers(options.optimizers, train)}
     if options.stories in ("faults", "all"):
         groups["faults"] = runs.faults(train)
@@ -112,38 +113,32 @@ def _written(options, found, answers):
     arrays = {}
     for title, group in found.items():
         for run, readings in group.items():
-            for name, (steps, values) in readings.items():
-                parts = values if isinstance(values, dict) else {"": values}
-                arrays[f"{title}/{run}/{name}/steps"] = steps
-                arrays |= {f"{title}/{run}/{name}/values{path}": part for path, part in parts.items()}
+            arrays |= {f"{title}/{run}/{path}": values for path, values in inside.arrays_of(readings).items()}
     save_arrays(options.output / READINGS, arrays)
     origin = record.provenance()
     versions = ", ".join(f"{name} {origin['versions'][name]}" for name in ("jaxmlp", "jax", "python"))
     small = f"Seed 0; {versions}; {origin['device']}; commit {origin['commit'] or 'unknown'}."
-    groups = {title: _group(title, _PARAGRAPHS[title], group) for title, group in found.items()}
+    groups = {title: _group(title, group) for title, group in found.items()}
     headings = {"optimizers": "Optimizers", "faults": "Three faults", "edge": "The edge of stability"}
     for title, group in groups.items():
         for name, picture in group.pictures.items():
             record.save_text(options.output / f"{title}-{name}.svg", picture)
+        for picture, _ in group.wide.values():
+            record.save_text(options.output / f"{title}.svg", picture)
     record.save_text(
         options.output / "cockpit.html", page.text({headings[title]: group for title, group in groups.items()}, small)
     )
     for letter, fault in answers.items():
-        group = _group("blind", _BLIND, {letter: found["faults"][fault]})
+        group = page.group(_BLIND, {letter: found["faults"][fault]})
         (options.output / "blind").mkdir(exist_ok=True)
         record.save_text(options.output / "blind" / f"{letter}.html", page.text({"One run": group}, small, letter))
 
 
-def _group(title, paragraph, group):
-    drawn = {"edge": figures.edge(group)} if title == "edge" else {n: figures.panel(n, group) for n in figures.READING}
-    pictures = {name: page.drawn(figure) for name, figure in drawn.items()}
-    colours = figures.colours(group)
-    return page.Group(paragraph, pictures, {_named(name, group[name]): colour for name, colour in colours.items()})
-
-
-def _named(name, readings):
-    bad = np.flatnonzero(~np.isfinite(readings["loss"].values))
-    return name if not len(bad) else f"{name} (its loss is not finite from step {bad[0]} on)"
+def _group(title, group):
+    if title == "edge":
+        wide = {"Edge of stability": (page.drawn(figures.edge(group)), figures.EDGE)}
+        return page.Group(_PARAGRAPHS[title], {}, {}, wide)
+    return page.group(_PARAGRAPHS[title], group)
 
 
 def _parser():

@@ -1,117 +1,17 @@
-"""The pictures of the page: one small panel per instrument, and the edge of stability."""
+"""The picture of the edge of stability."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatterSciNotation, LogLocator
 
-from jaxmlp.comparison.drawing import LOOKS, logarithmic, new
+from jaxmlp.comparison.drawing import logarithmic, new
 
-_COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7")
-COLUMNS = {
-    "Step size": ("loss", "alpha", "update_ratio", "distance"),
-    "Gradients": ("gradient_norm", "gradient_norm_by_leaf", "norm_test", "gradient_histogram"),
-    "Curvature": ("largest_eigenvalue", "stability", "hessian_trace", "gradient_noise_scale"),
-}
-READING = {
-    "loss": (
-        "Loss of the batch",
-        "Thin: each step, thick: mean of 20. A healthy run falls at once, then ever more slowly; it neither stays at "
-        "its first value nor jumps up.",
-    ),
-    "alpha": (
-        "Alpha: where the step landed",
-        "0 is the lowest point along the step, -1 no progress, 1 as high on the other side. A healthy run stays "
-        "between -1 and about 0; above 1 every step climbs.",
-    ),
-    "update_ratio": (
-        "Size of the update / size of the weights",
-        "A healthy run is near 0.001 to 0.01; near 1 the weights are replaced at each step, near 0 nothing is learnt.",
-    ),
-    "distance": (
-        "Distance from the start",
-        "A healthy run moves fast at first, then more slowly; a jump means that one step undid the rest.",
-    ),
-    "gradient_norm": (
-        "Size of the gradient",
-        "A healthy run keeps its order of magnitude; growth without end means divergence, a fall to almost 0 with a "
-        "high loss means that no gradient arrives.",
-    ),
-    "gradient_norm_by_leaf": (
-        "Size of the gradient by layer, at the end",
-        "Weights of the first layer on the left. A healthy line is nearly level; one that rises by powers of ten from "
-        "left to right says that the first layers do not learn.",
-    ),
-    "norm_test": (
-        "Noise / signal of the batch's gradient",
-        "Standard error of the gradient over its size. A healthy run starts below 1 and rises as it converges; far "
-        "above 1, a larger batch would help.",
-    ),
-    "gradient_histogram": (
-        "Elements of the examples' gradients, at the end",
-        "Counts on a logarithmic scale; the outer bins hold all that lies beyond. Healthy: a smooth peak at 0 with "
-        "tails; bars at both ends mean gradients that are too large, a single bar at 0 gradients that have vanished.",
-    ),
-    "largest_eigenvalue": (
-        "Sharpness: largest eigenvalue of the Hessian",
-        "Of the batch's loss. It rises during healthy training, to 10 or 100 with standardised inputs; thousands mean "
-        "badly scaled inputs or weights.",
-    ),
-    "stability": (
-        "Sharpness x effective learning rate",
-        "For gradient descent, 2 is the limit above which steps along the sharpest direction grow. A healthy run "
-        "stays below or hovers near it; far below, the learning rate could be higher.",
-    ),
-    "hessian_trace": (
-        "Trace of the Hessian",
-        "The sum of all curvatures. In a healthy run it falls as the data are fitted; near 0 the loss is flat, which "
-        "with a high loss is a plateau.",
-    ),
-    "gradient_noise_scale": (
-        "Gradient noise scale (examples)",
-        "The batch size at which noise equals signal, as the ratio of means over five measurements. In a healthy run "
-        "it grows; batches much smaller than it are noisy, much larger ones wasted.",
-    ),
-}
-
-
-def colours(runs: Iterable[str]) -> dict[str, str]:
-    """Return the colour of each run: that of its optimizer wherever one is drawn, or else one after the other."""
-    return {
-        run: LOOKS[run]["color"] if run in LOOKS else _COLOURS[index % len(_COLOURS)] for index, run in enumerate(runs)
-    }
-
-
-def panel(name: str, runs: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Draw one instrument of several runs.
-
-    Args:
-        name: in READING.
-        runs: run -> instrument -> Readings.
-    """
-    figure, (ax,) = new(1, (4.6, 3.1))
-    for (run, readings), colour in zip(runs.items(), colours(runs).values(), strict=True):
-        look = {"color": colour, "label": run}
-        with np.errstate(all="ignore"):
-            _DRAWN.get(name, _curve)(ax, name, readings, look)
-    if name not in ("alpha", "gradient_histogram"):
-        _scale(ax)
-    if name == "alpha":
-        low, high = ax.get_ylim()
-        if high > 3 or low < -3:
-            ax.set_yscale("symlog", linthresh=1)
-        ax.set_ylim(max(min(low, -1.1), -100), min(max(high, 0.2), 100))
-        for level in (-1, 0, 1):
-            ax.axhline(level, color="#666666", linewidth=0.7, linestyle=":")
-    if name in ("norm_test", "stability"):
-        level = {"norm_test": 1, "stability": 2}[name]
-        ax.axhline(level, color="#666666", linewidth=0.9, linestyle="--")
-    if name not in ("gradient_norm_by_leaf", "gradient_histogram"):
-        ax.set_xlabel("step")
-    ax.set_title(READING[name][0], fontsize=11)
-    return figure
+EDGE = (
+    "Lower: solid, the sharpness of the full training loss; dashed, 2 / learning rate, above which gradient descent "
+    "cannot converge on a quadratic. Sharpness rises until it reaches the line and then hovers there, while the loss "
+    "keeps falling though no longer at every step (Cohen et al., 2021)."
+)
 
 
 def edge(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
@@ -136,62 +36,3 @@ def edge(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
     bottom.set(xlabel="step", ylabel="sharpness (largest eigenvalue of the Hessian)", ylim=(0, None))
     bottom.set_ylim(top=1.12 * bottom.get_ylim()[1])
     return figure
-
-
-def _scale(ax):
-    """Make the y axis logarithmic; a run that diverges leaves it at the top, so that the others can be seen."""
-    values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines])
-    values = values[np.isfinite(values) & (values > 0)]
-    if len(values):
-        ax.set_ylim(values.min() / 1.2, min(values.max(), 1e5 * np.median(values)) * 1.2)
-    logarithmic(ax)
-    low, high = ax.get_ylim()
-    if high > 300 * low:
-        ax.yaxis.set_major_locator(LogLocator(numticks=8))
-        ax.yaxis.set_major_formatter(LogFormatterSciNotation())
-
-
-def _curve(ax, name, readings, look):
-    steps, values = readings[name]
-    if np.isfinite(values).sum() > 60:
-        ax.plot(steps, values, color=look["color"], alpha=0.2, linewidth=0.6)
-        kernel = np.ones(20) / 20
-        steps, values = steps[19:], np.convolve(values, kernel, "valid")
-    ax.plot(steps, values, **look)
-
-
-def _by_leaf(ax, name, readings, look):
-    """The median of the last five measurements, of each layer's weights."""
-    values = {path: rows for path, rows in readings[name].values.items() if path.endswith(".w")}
-    medians = [np.median(rows[-5:]) for rows in values.values()]
-    ax.plot(np.linspace(0, 1, len(medians)), medians, marker="o", **look)
-    ax.set_xticks([0, 1], ["first layer", "last layer"])
-
-
-def _histogram(ax, name, readings, look):
-    counts = readings[name].values[-1]
-    edges = np.linspace(-0.1, 0.1, len(counts) + 1)
-    ax.stairs(np.maximum(counts, 0.5), edges, color=look["color"], linewidth=1.2)
-    ax.set(yscale="log", xlabel="element of a gradient", xticks=[-0.1, -0.05, 0, 0.05, 0.1])
-
-
-def _stability(ax, name, readings, look):
-    sharpness, rates = readings["largest_eigenvalue"], readings["effective_learning_rate"]
-    chosen = np.isin(rates.steps, sharpness.steps)
-    ax.plot(sharpness.steps, sharpness.values * rates.values[chosen], **look)
-
-
-def _noise_scale(ax, name, readings, look):
-    steps, values = readings[name]
-    groups = max(1, len(steps) // 5)
-    means = {key: [part.mean() for part in np.array_split(values[key], groups)] for key in ("trace", "signal")}
-    scale = np.array(means["trace"]) / np.array(means["signal"])
-    ax.plot([part.mean() for part in np.array_split(steps, groups)], np.where(scale > 0, scale, np.nan), **look)
-
-
-_DRAWN = {
-    "gradient_norm_by_leaf": _by_leaf,
-    "gradient_histogram": _histogram,
-    "stability": _stability,
-    "gradient_noise_scale": _noise_scale,
-}

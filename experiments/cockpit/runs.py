@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxmlp
-from jaxmlp import instruments
 from jaxmlp.instruments import Instrument
 from jaxmlp.optimizers import OPTIMIZERS
 
@@ -69,24 +68,6 @@ def edge(train: tuple[np.ndarray, np.ndarray]) -> dict[str, Run]:
 def half_squared_error(outputs: jax.Array, targets: jax.Array) -> jax.Array:
     """Return |outputs - targets|^2 / 2, mean over examples, the loss of Cohen et al. (2021)."""
     return ((outputs - targets) ** 2).sum(axis=1).mean() / 2
-
-
-def panel(every: int) -> dict[str, Instrument]:
-    """Return the instruments of the page: cheap ones at every step, the others at an interval."""
-    return {
-        "loss": instruments.loss(),
-        "alpha": instruments.alpha(every),
-        "update_ratio": instruments.update_ratio(),
-        "distance": instruments.distance(),
-        "gradient_norm": instruments.gradient_norm(),
-        "gradient_norm_by_leaf": instruments.gradient_norm_by_leaf(every),
-        "norm_test": instruments.norm_test(every),
-        "gradient_histogram": instruments.gradient_histogram(every, limit=0.1),
-        "largest_eigenvalue": instruments.largest_eigenvalue(every, iterations=10),
-        "hessian_trace": instruments.hessian_trace(every, draws=4),
-        "effective_learning_rate": instruments.effective_learning_rate(),
-        "gradient_noise_scale": instruments.gradient_noise_scale(every),
-    }
 
 
 def watch(

@@ -128,6 +128,7 @@ def _comparison(given):
             arguments=options.words_of(given, list(data)),
             resume=given.resume,
             add_seeds=given.add_seeds or 0,
+            instruments=given.instruments,
             on_progress=on_progress,
         )
 

@@ -34,7 +34,8 @@ from jaxmlp.comparison import (
 )
 from jaxmlp.comparison import problems as known
 from jaxmlp.comparison.candidates import Candidate
-from jaxmlp.comparison.page import write_page
+from jaxmlp.comparison.inside import INSIDE
+from jaxmlp.comparison.page import inside, write_page
 from jaxmlp.comparison.plans import DEFAULT_OPTIMIZERS, FIRST_SEED, Plan
 from jaxmlp.comparison.problems import Problem, ProblemData
 from jaxmlp.comparison.spaces import Dimension
@@ -151,6 +152,7 @@ def compare(
     output: str | Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    instruments: bool = False,
     data_dir: str | Path | None = None,
     mirror: str | None = None,
     on_progress: Callable[[Progress], object] | None = None,
@@ -178,6 +180,8 @@ def compare(
             file is written.
         resume: continue the interrupted comparison in output.
         overwrite: replace the finished record in output.
+        instruments: train the first run of each candidate's race once more, with instruments, and draw what they
+            measured on a page of its own, instruments.html.
         data_dir: data set directory, as for jaxmlp.datasets.load.
         mirror: as for jaxmlp.datasets.load.
         on_progress: called with a Progress whenever runs end.
@@ -219,7 +223,11 @@ def compare(
         records.check_free(Path(output))
     folder = None if data_dir is None else Path(data_dir)
     data = {name: known.load(plan.problem, data_dir=folder, mirror=mirror) for name, plan in planned.items()}
-    told: Any = {"command": "jaxmlp.comparison.compare, called from Python", "why": "named by the caller"}
+    told: Any = {
+        "command": "jaxmlp.comparison.compare, called from Python",
+        "why": "named by the caller",
+        "instruments": instruments,
+    }
     if output is None:
         with tempfile.TemporaryDirectory() as folder:
             results, curves = train(planned, data, Path(folder), on_progress=on_progress, **told)
@@ -241,6 +249,7 @@ def train(
     command: str = "",
     resume: bool = False,
     add_seeds: int = 0,
+    instruments: bool = False,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Train what the plans say, and write the record and the curves into the folder.
@@ -254,6 +263,7 @@ def train(
         command: what to say instead.
         resume: continue with what is kept.
         add_seeds: extend the finished record in the folder by further seeds of each candidate.
+        instruments: train the first run of each candidate's race once more, with instruments.
         on_progress: called with a Progress whenever runs end.
 
     Returns:
@@ -276,7 +286,7 @@ def train(
     digests = {name: record.digest(*jax.tree.leaves(parts)) for name, parts in data.items()}
     described = {name: plan.describe() for name, plan in planned.items()}
     identity = {"plans": described, "data": digests, "provenance": origin, "added_seeds": add_seeds}
-    before, added = _finished(folder, identity, add_seeds) if add_seeds else ({}, [])
+    before, added, watched = _finished(folder, identity, add_seeds) if add_seeds else ({}, [], False)
     runs = store.RunStore(folder / store.UNFINISHED, identity, resume=resume)
     studies: dict[str, Any] = {}
     curves: dict[str, np.ndarray] = {}
@@ -288,7 +298,13 @@ def train(
                     on_progress(Progress(name, activity, done, total))
 
             study, found = protocol.execute(
-                plan, data[name], runs, on_run, before=before.get(name), add_seeds=add_seeds
+                plan,
+                data[name],
+                runs,
+                on_run,
+                before=before.get(name),
+                add_seeds=add_seeds,
+                instruments=instruments or watched,
             )
             studies[name] = study | {"data_sha256": digests[name]}
             curves |= {f"{name}/{path}": values for path, values in found.items()}
@@ -341,6 +357,7 @@ def write_report(folder: Path, results: Mapping[str, Any], curves: Mapping[str, 
     for file, parts in texts.items():
         record.save_text(folder / file, "\n".join(parts))
     tidy.write(folder / "runs.csv", results["problems"], curves)
+    inside.write_page(folder / inside.PAGE, results, curves)
     write_page(folder / PAGE, results, summaries, curves)
     return summaries
 
@@ -381,7 +398,8 @@ def _finished(folder, identity, add_seeds):
         name: entries.read_finished(entry, records.of_problem(name, curves))
         for name, entry in results["problems"].items()
     }
-    return finished, [*results["added_seeds"], add_seeds]
+    watched = any(path.split("/")[2:3] == [INSIDE] for path in curves)
+    return finished, [*results["added_seeds"], add_seeds], watched
 
 
 def _plain_row(row):

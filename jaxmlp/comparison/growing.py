@@ -10,6 +10,7 @@ import jax
 
 from jaxmlp.comparison import entries, protocol, record, records, store
 from jaxmlp.comparison.comparing import Progress
+from jaxmlp.comparison.inside import INSIDE
 from jaxmlp.comparison.plans import Plan
 from jaxmlp.comparison.problems import ProblemData
 from jaxmlp.comparison.store import Arrays
@@ -131,7 +132,8 @@ def _grown(plan, data, old, runs, on_run):
     lacking = [name for name in plan.candidates if name not in entry["candidates"]]
     most = max(len(tables[RACE]["seed"]) for tables in finished.tables.values())
     own = dataclasses.replace(_narrowed(plan, lacking), seeds=most, max_seeds=None)
-    added, arrays = protocol.execute(own, data, runs, on_run)
+    instruments = any(path.split("/")[2:3] == [INSIDE] for path in curves)
+    added, arrays = protocol.execute(own, data, runs, on_run, instruments=instruments)
     # As if it had taken part from the beginning: the looks are made again, with all candidates.
     kept = {part: entry["plan"][part] for part in ("seeds", "max_seeds")}
     added |= {"data_sha256": entry["data_sha256"], "race": entry["race"], "plan": added["plan"] | kept}

@@ -298,6 +298,12 @@ def parser() -> console.Parser:
         help="36 learning rates from 1e-5 to 100 and 10 seeds for tuning (hours on a CPU)",
     )
     add(
+        "--instruments",
+        action="store_true",
+        help="also train the first run of each race once more with instruments: step sizes, gradients and curvature "
+        "on a page of their own, instruments.html",
+    )
+    add(
         "--add",
         nargs="+",
         metavar="NAME",

@@ -1,5 +1,7 @@
 """The protocol of a fair comparison: tune on a validation part, freeze the choice, race on fresh seeds, test."""
 
+import functools
+import hashlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -7,12 +9,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxmlp.comparison import problems, race
+from jaxmlp.comparison import inside, problems, race
 from jaxmlp.comparison.entries import Finished, describe_problem, outcomes_of
 from jaxmlp.comparison.plans import Plan
 from jaxmlp.comparison.problems import ProblemData
 from jaxmlp.comparison.schedule import run_all
-from jaxmlp.comparison.store import Arrays, RunStore
+from jaxmlp.comparison.store import Arrays, RunStore, quoted
 from jaxmlp.comparison.study import COARSE, FULL, RACE, Study, join
 from jaxmlp.comparison.tuning import Choice, Grid, Neighbourhood, Point, Sampled, Trial
 
@@ -50,6 +52,7 @@ def execute(
     *,
     before: Finished | None = None,
     add_seeds: int = 0,
+    instruments: bool = False,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Run the whole protocol on one problem.
 
@@ -60,10 +63,11 @@ def execute(
         on_run: called as on_run(what is being done, runs done, runs that there will be as far as is known).
         before: a finished comparison by the same plan, which is extended.
         add_seeds: with before, further seeds of each candidate.
+        instruments: whether to train the first run of each candidate's race once more, with instruments.
 
     Returns:
         (record, curves). The record is plain values. curves maps "candidate/phase/quantity" to an array whose first
-        axis is the run.
+        axis is the run, and what instruments measured as inside says.
 
     Raises:
         ValueError: the plan does not fit the data; raised before anything is compiled.
@@ -80,7 +84,8 @@ def execute(
     check_fits(plan, data)
     execution = _Execution(plan, data, store, on_run)
     finished = execution.race() if before is None else execution.extend(before, add_seeds)
-    return describe_problem(plan, data, store, execution.study, finished)
+    entry, curves = describe_problem(plan, data, store, execution.study, finished)
+    return entry, curves | (execution.inside(finished.choices) if instruments else {})
 
 
 def timed(plan: Plan, data: ProblemData, store: RunStore, choices: Mapping[str, Point]) -> dict[str, list[float]]:
@@ -153,6 +158,23 @@ class _Execution:
         added = before.added + 1
         pairs = self._look(tables, before.pairs, look, len(looks) - 1, added)
         return before._replace(tables=tables, looks=looks, added=added, pairs=pairs)
+
+    def inside(self, choices):
+        """What instruments see inside the first run of each candidate's race."""
+        found = {}
+        for done, (name, chosen) in enumerate(choices.items()):
+            self.on_run(f"{self.plan.problem.name}: instruments", done, len(choices))
+            point, seed = chosen[0].point, self.plan.first_seed
+            told = hashlib.sha256(f"{name} {point}".encode()).hexdigest()[:12]
+            kept = self.store.cached(
+                f"{self.plan.problem.name}-{quoted(name)[:40]}-{inside.INSIDE}-{seed}-{told}",
+                functools.partial(self._inside, self.plan.candidates[name], point, seed),
+            )
+            found |= {f"{quoted(name)}/{inside.INSIDE}/{path}": values for path, values in kept.items()}
+        return found
+
+    def _inside(self, candidate, point, seed):
+        return inside.arrays_of(self.study.inside(candidate, point, seed))
 
     def _look(self, tables, pairs, look, index, added):
         plan = self.plan

@@ -16,7 +16,7 @@ import numpy as np
 from jax.tree_util import Partial
 
 import jaxmlp
-from jaxmlp.comparison import speed, timing
+from jaxmlp.comparison import inside, speed, timing
 from jaxmlp.comparison.candidates import Candidate
 from jaxmlp.comparison.measures import Early, EarlyAfter, OfRows, early_steps
 from jaxmlp.comparison.problems import Problem, ProblemData, resplit
@@ -26,6 +26,7 @@ from jaxmlp.comparison.scores import Measure
 from jaxmlp.comparison.store import Arrays, quoted
 from jaxmlp.comparison.tuning import Point
 from jaxmlp.data import Examples
+from jaxmlp.instruments import Readings
 
 __docformat__ = "google"
 __all__ = ["COARSE", "FULL", "RACE", "Phase", "Study", "join"]
@@ -50,8 +51,8 @@ class Phase(NamedTuple):
     train: Examples
     """Training examples, on the device."""
 
-    measured: Examples
-    """Examples measured after every epoch, on the device."""
+    measured: Examples | None
+    """Examples measured after every epoch, on the device; None: nothing is."""
 
     metrics: Mapping[str, Any]
     """Name -> fn(params, x, y), of the measured examples."""
@@ -285,7 +286,30 @@ class Study:
         steps = phase.epochs * self.steps_per_epoch(phase)
         return candidate.recipe(point, steps, self.problem.max_norm)
 
+    def inside(self, candidate: Candidate, point: Point, seed: int, measurements: int = 100) -> dict[str, Readings]:
+        """Repeat a run of the race with instruments.
+
+        Args:
+            candidate: what is trained.
+            point: its hyperparameters.
+            seed: of the run.
+            measurements: how often the costly instruments measure, about.
+
+        Returns:
+            Instrument -> what it measured.
+        """
+        study = self._variant(candidate.of_training(point))
+        phase = study.phase(RACE, 0)
+        every = max(1, phase.epochs * study.steps_per_epoch(phase) // measurements)
+        alone = phase._replace(metrics={}, step_metrics={}, measured=None)
+        history = study._sweep(alone, candidate, [point], [seed], inside.panel(every)).history
+        return jax.tree.map(lambda values: np.asarray(values)[0, 0], history.instruments)
+
     def _train(self, phase, candidate, points, seeds):
+        history = self._sweep(phase, candidate, points, seeds).history
+        return self._table(phase, history, candidate.eval_params is not None)
+
+    def _sweep(self, phase, candidate, points, seeds, instruments=None):
         of_training = candidate.of_training(points[0])  # the same at all points
         metrics, step_metrics = phase.metrics, phase.step_metrics
         if "l2" in of_training and phase.loss_name is not None:
@@ -302,7 +326,7 @@ class Study:
         if "initial_scale" in of_training:
             init = Partial(_scaled_init, init, of_training["initial_scale"])
         rules = [candidate.of_rule(point) for point in points]
-        results = jaxmlp.sweep(
+        return jaxmlp.sweep(
             self._loss(candidate, points[0]),
             init,
             self._recipe(candidate, phase, points[0]),
@@ -318,8 +342,8 @@ class Study:
             history_only=True,
             # The jobs run side by side already.
             runs_at_once=1 if jax.default_backend() == "cpu" else None,
+            instruments=instruments,
         )
-        return self._table(phase, results.history, candidate.eval_params is not None)
 
     def _table(self, phase, history, after):
         """The history as a table, one row for each run; after: early measurements were made after steps."""

@@ -1,4 +1,4 @@
-"""The cockpit: what it watches, its page, and its table of instruments."""
+"""The cockpit: what it watches, its pictures, and its table of instruments."""
 
 import json
 
@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 import jaxmlp
-from experiments.cockpit import costs, experiment, figures, page, runs
+from experiments.cockpit import costs, experiment, figures, runs
 from jaxmlp import instruments
+from jaxmlp.comparison.page.readings import READING
 from jaxmlp.instruments import Readings
 
 
@@ -17,57 +18,9 @@ def examples(count=64):
     return rng.uniform(size=(count, 12)).astype(np.float32), rng.integers(0, 10, size=count).astype(np.int32)
 
 
-def readings(steps=40):
-    """Made-up readings of the whole panel."""
-    at, rng = np.arange(0, steps, 4), np.random.default_rng(1)
-    found = {name: Readings(at, rng.uniform(0.1, 1, len(at))) for name in runs.panel(4)}
-    for name in ("loss", "update_ratio", "gradient_norm", "effective_learning_rate"):
-        found[name] = Readings(np.arange(steps), rng.uniform(0.1, 1, steps))
-    by_leaf = {f"[{layer}].{leaf}": rng.uniform(size=len(at)) for layer in range(3) for leaf in "wb"}
-    scale = {name: rng.uniform(1, 2, len(at)) for name in ("trace", "signal", "scale")}
-    histogram = rng.integers(0, 9, (len(at), 100))
-    return found | {
-        "gradient_norm_by_leaf": Readings(at, by_leaf),
-        "gradient_noise_scale": Readings(at, scale),
-        "gradient_histogram": Readings(at, histogram),
-    }
-
-
-def test_every_panel_is_explained_and_stands_in_one_column():
-    shown = [name for names in figures.COLUMNS.values() for name in names]
-    assert sorted(shown) == sorted(figures.READING)
-    assert all("ealthy" in sentence for _, sentence in figures.READING.values())
-    assert set(shown) - {"stability"} <= set(runs.panel(10))
-
-
-def test_the_page_holds_each_picture_with_its_sentence():
-    drawn = page.drawn(figures.panel("loss", {"sgd": readings(), "adam": readings()}))
-    group = page.Group("What is shown.", dict.fromkeys(figures.READING, drawn), figures.colours(["sgd", "adam"]))
-    edge = page.Group("The edge.", {"edge": drawn}, {})
-    text = page.text({"optimizers": group, "edge": edge}, "Seed 0.")
-    assert text.count("<svg ") == text.count("</svg>") == text.count("<figure>") == len(figures.READING) + 1
-    for _, sentence in figures.READING.values():
-        assert page.html.escape(sentence) in text
-    assert page.html.escape(page.EDGE) in text and "Seed 0." in text
-    # Black and white become the page's ink and paper, which are other colours in the dark.
-    assert "#000000" not in text and "#ffffff" not in text and '<i style="background: var(--ink)"></i>sgd' in text
-
-
-def test_all_panels_are_drawn_also_of_a_run_that_diverged():
-    broken = {
-        name: Readings(
-            r.steps, {k: v * np.nan for k, v in r.values.items()} if isinstance(r.values, dict) else r.values
-        )
-        for name, r in readings().items()
-    }
-    broken["loss"] = Readings(np.arange(40), np.full(40, np.nan))
-    for name in figures.READING:
-        figure = figures.panel(name, {"sgd": readings(), "broken": broken})
-        assert figure.axes[0].get_title() == figures.READING[name][0]
-
-
 def test_the_picture_of_the_edge_has_the_line_at_two_over_the_rate():
-    one = readings()
+    steps = np.arange(4)
+    one = {name: Readings(steps, np.ones(4)) for name in ("loss", "largest_eigenvalue")}
     figure = figures.edge({"0.05": one, "0.1": one})
     lines = figure.axes[1].lines
     assert [line.get_ydata()[0] for line in lines if line.get_linestyle() == "--"] == [40, 20]
@@ -117,9 +70,9 @@ def test_the_command_writes_record_readings_and_page(tmp_path, monkeypatch, roug
     assert sorted(results["runs"]) == ["edge", "faults", "optimizers"]
     assert results["runs"]["optimizers"]["sgd"]["largest_eigenvalue"]["measurements"] == 1
     page_text = (tmp_path / "cockpit.html").read_text()
-    assert page_text.count("<figure>") == 2 * len(figures.READING) + 1
+    assert page_text.count("<figure>") == 2 * len(READING) + 1
     for name, fault in results["answers"].items():
         blind = (tmp_path / "blind" / f"{name}.html").read_text()
-        assert blind.count("<figure>") == len(figures.READING) and name in blind and fault not in blind
+        assert blind.count("<figure>") == len(READING) and name in blind and fault not in blind
     with np.load(tmp_path / "readings.npz") as arrays:
         assert arrays["edge/0.1/loss/values"].shape == (4,)

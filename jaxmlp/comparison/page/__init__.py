@@ -27,6 +27,7 @@ _READING = (
 )
 
 _FILES = {
+    "instruments.html": "inside one run of each",
     "results.json": "the record",
     "runs.csv": "every number of every run, one row each",
     "curves.npz": "curves, and the score of each test example",
