@@ -61,7 +61,7 @@ def arrays_of(readings: Mapping[str, Readings]) -> Arrays:
     return found
 
 
-def readings(candidate: str, curves: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def readings(candidate: str, curves: Mapping[str, Any]) -> dict[str, Any]:
     """Return the readings of one candidate; empty if there are none.
 
     Args:

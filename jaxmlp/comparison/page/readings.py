@@ -22,8 +22,8 @@ COLUMNS = {
 READING = {
     "loss": (
         "Loss of the batch",
-        "Thin: each step, thick: mean of 20. A healthy run falls at once, then ever more slowly; it neither stays at "
-        "its first value nor jumps up.",
+        "Thin: each step, thick: mean of up to 20. A healthy run falls at once, then ever more slowly; it neither "
+        "stays at its first value nor jumps up.",
     ),
     "alpha": (
         "Alpha: where the step landed",
@@ -148,8 +148,8 @@ def _curve(ax, name, readings, look):
     steps, values = readings[name]
     if np.isfinite(values).sum() > 60:
         ax.plot(steps, values, color=look["color"], alpha=0.2, linewidth=0.6)
-        kernel = np.ones(20) / 20
-        steps, values = steps[19:], np.convolve(values, kernel, "valid")
+        width = min(20, len(values) // 10)
+        steps, values = steps[width - 1 :], np.convolve(values, np.ones(width) / width, "valid")
     ax.plot(steps, values, **look)
 
 
