@@ -118,7 +118,7 @@ def _written(options, found, answers):
     origin = record.provenance()
     versions = ", ".join(f"{name} {origin['versions'][name]}" for name in ("jaxmlp", "jax", "python"))
     small = f"Seed 0; {versions}; {origin['device']}; commit {origin['commit'] or 'unknown'}."
-    groups = {title: _group(title, group) for title, group in found.items()}
+    groups = {title: _group(title, group, options.batch_size) for title, group in found.items()}
     headings = {"optimizers": "Optimizers", "faults": "Three faults", "edge": "The edge of stability"}
     for title, group in groups.items():
         for name, picture in group.pictures.items():
@@ -129,16 +129,16 @@ def _written(options, found, answers):
         options.output / "cockpit.html", page.text({headings[title]: group for title, group in groups.items()}, small)
     )
     for letter, fault in answers.items():
-        group = page.group(_BLIND, {letter: found["faults"][fault]})
+        group = page.group(f"{_BLIND} Batches of {options.batch_size}.", {letter: found["faults"][fault]})
         (options.output / "blind").mkdir(exist_ok=True)
         record.save_text(options.output / "blind" / f"{letter}.html", page.text({"One run": group}, small, letter))
 
 
-def _group(title, group):
+def _group(title, group, batch_size):
     if title == "edge":
         wide = {"Edge of stability": (page.drawn(figures.edge(group)), figures.EDGE)}
         return page.Group(_PARAGRAPHS[title], {}, {}, wide)
-    return page.group(_PARAGRAPHS[title], group)
+    return page.group(f"{_PARAGRAPHS[title]} Batches of {batch_size}.", group)
 
 
 def _parser():

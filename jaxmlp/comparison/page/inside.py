@@ -127,6 +127,7 @@ def write_page(path: Path, results: Mapping[str, Any], curves: Mapping[str, np.n
         if found:
             seed = min(problem["candidates"][next(iter(found))]["race"]["seeds"])
             paragraph = f"The race's run of seed {seed} of each optimizer at its choice, repeated with instruments."
+            paragraph += f" Batches of {problem['problem']['batch_size']}."
             looks = {display(candidate): LOOKS[candidate]["color"] for candidate in found}
             runs = {display(candidate): one for candidate, one in found.items()}
             groups[display(name)] = group(paragraph, runs, looks)
