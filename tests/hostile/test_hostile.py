@@ -17,6 +17,8 @@ from hostile_values import drawn, picked
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from jaxmlp._checks import shown
+
 # What may be raised besides a ValueError or TypeError of ours, and why.
 LISTED = {
     OSError: "a path at which nothing can be read or written, which the functions that take paths document",
@@ -87,22 +89,27 @@ def _verdict(call, hostile):
             return "listed exception"
         except Exception as error:
             last = "".join(traceback.format_exception(error)[-3:])
-            raise AssertionError(f"{hostile!r:.300} raised {type(error).__name__}: {last}") from None
+            raise AssertionError(f"{_said(hostile)} raised {type(error).__name__}: {last}") from None
     if not call.nan and all(map(_finite, hostile.values())):
-        assert not _broken(result), f"{hostile!r:.300} gave NaN"
+        assert not _broken(result), f"{_said(hostile)} gave NaN"
     return "accepted"
 
 
+def _said(hostile):
+    """The arguments as text; one of them may raise when it is printed."""
+    return "{" + ", ".join(f"{name!r}: {shown(value)}" for name, value in hostile.items()) + "}"
+
+
 def _check_error(call, hostile, error, programs):
-    message, shown = str(error), f"{hostile!r:.300} raised {type(error).__name__}: {error!s:.400}"
+    message, what = str(error), f"{_said(hostile)} raised {type(error).__name__}: {error!s:.400}"
     frames = traceback.extract_tb(error.__traceback__)
-    assert str(ROOT) in frames[-1].filename, f"{shown}\n  from below, {frames[-1].filename}:{frames[-1].lineno}"
+    assert str(ROOT) in frames[-1].filename, f"{what}\n  from below, {frames[-1].filename}:{frames[-1].lineno}"
     words = [*hostile, *call.names]
-    assert any(re.search(rf"\b{re.escape(word)}\b", message) for word in words), f"{shown}\n  names no argument"
-    assert RECEIVED.search(message), f"{shown}\n  does not say what was received"
-    assert EXPECTED.search(message), f"{shown}\n  does not say what is expected"
-    assert not PROGRAMS & set(programs), f"{shown}\n  after {programs} were compiled"
-    assert len(message) < 1500, f"a message of {len(message)} characters: {shown}"
+    assert any(re.search(rf"\b{re.escape(word)}\b", message) for word in words), f"{what}\n  names no argument"
+    assert RECEIVED.search(message), f"{what}\n  does not say what was received"
+    assert EXPECTED.search(message), f"{what}\n  does not say what is expected"
+    assert not PROGRAMS & set(programs), f"{what}\n  after {programs} were compiled"
+    assert len(message) < 1500, f"a message of {len(message)} characters: {what}"
 
 
 class Compiled(logging.Handler):
