@@ -108,41 +108,43 @@ def _experiment(options, console):
         for number, (name, setting) in enumerate(settings.items()):
             for seed in range(options.seeds):
                 bar.update(task, description=f"{name}, seed {seed}")
-                trained = partial(_trained, setting, on_device, validation, seed, partial(bar.advance, task))
+                kept = store.folder / f"{number}-{seed}.run"
+                trained = partial(_trained, setting, on_device, validation, seed, partial(bar.advance, task), kept)
                 found[name].append(store.cached(f"{number}-{seed}", trained))
     return _outcome(options, settings, found, dataset, store)
 
 
-def _trained(setting, train, validation, seed, on_epoch):
-    """Train one run, one epoch per call so that progress can be shown; returns arrays that a file can hold."""
+def _trained(setting, train, validation, seed, on_epoch, checkpoint):
+    """Train one run, which is kept at checkpoint until it ends; returns arrays that a file can hold."""
     network, optimizer = _network(setting), _optimizer(setting, len(train[0]))
     init_key, fit_key = jax.random.split(jax.random.key(seed))
-    params: Any = network.init(init_key)
-    state = None
-    histories, started = [], time.perf_counter()
-    for _ in range(setting.epochs):
-        result = jaxmlp.fit(
-            jaxmlp.objective(network.apply),
-            params,
-            optimizer,
-            train,
-            key=fit_key,
-            epochs=1,
-            batch_size=setting.batch_size,
-            validation=validation,
-            metrics={"accuracy": jaxmlp.accuracy(network.apply)},
-            augment=setting.augmentation(),
-            state=state,
-        )
-        params, state = result.params, result.state
-        histories.append(
-            [result.history.train_loss, result.history.validation_loss, result.history.metrics["accuracy"]]
-        )
+    seen, started = [], time.perf_counter()
+
+    def epoch_ended(epoch, losses, metrics):
+        seen.append(epoch)
         on_epoch()
-    curves = dict(zip(_CURVES, np.asarray(histories)[:, :, 0].T, strict=True))
-    weights = {f"w{layer}": np.asarray(w) for layer, (w, _) in enumerate(params)}
-    weights |= {f"b{layer}": np.asarray(b) for layer, (_, b) in enumerate(params)}
-    return curves | weights | {"seconds": np.asarray(time.perf_counter() - started)}
+
+    result: jaxmlp.FitResult[jaxmlp.Params] = jaxmlp.fit(
+        jaxmlp.objective(network.apply),
+        network.init(init_key),
+        optimizer,
+        train,
+        key=fit_key,
+        epochs=setting.epochs,
+        batch_size=setting.batch_size,
+        validation=validation,
+        metrics={"accuracy": jaxmlp.accuracy(network.apply)},
+        augment=setting.augmentation(),
+        on_epoch=epoch_ended,
+        checkpoint=checkpoint,
+    )
+    seconds = (time.perf_counter() - started) * setting.epochs / max(len(seen), 1)  # also of a run that went on
+    history = result.history
+    curves = (history.train_loss, history.validation_loss, history.metrics["accuracy"])
+    arrays = {name: np.asarray(curve) for name, curve in zip(_CURVES, curves, strict=True)}
+    arrays |= {f"w{layer}": np.asarray(w) for layer, (w, _) in enumerate(result.params)}
+    arrays |= {f"b{layer}": np.asarray(b) for layer, (_, b) in enumerate(result.params)}
+    return arrays | {"seconds": np.asarray(seconds)}
 
 
 @functools.cache

@@ -11,6 +11,8 @@ from jaxmlp._arrays import all_finite, is_concrete
 from jaxmlp._checks import check_count, check_key, check_real, shown, takes
 from jaxmlp._rule import check_same_form
 from jaxmlp.training.results import TrainState
+from jaxmlp.training.rows import local
+from jaxmlp.training.validating import check_means
 
 
 def functions(name, given, form):
@@ -20,7 +22,9 @@ def functions(name, given, form):
     return dict(given or {})
 
 
-def check_arguments(task, params, train, key, epochs, batch_size, validation, keep_best, shuffle, state):
+def check_arguments(
+    task, params, train, key, epochs, batch_size, validation, keep_best, shuffle, state, eval_batch_size=None
+):
     """Raise a ValueError or TypeError if fit cannot take these arguments; params may be shapes alone."""
     loss_fn, optimizer = task.loss_fn, task.optimizer
     _check_functions(loss_fn, optimizer)
@@ -31,6 +35,11 @@ def check_arguments(task, params, train, key, epochs, batch_size, validation, ke
         raise ValueError(f"batch_size must be at most the {n} training examples, got {batch_size}")
     if validation is not None:
         _check_examples("validation", validation)
+    if eval_batch_size is not None:
+        check_count("eval_batch_size", eval_batch_size)
+        if validation is None:
+            raise ValueError("eval_batch_size is the size of the pieces of the validation set; give validation=(x, y)")
+        check_means(task)
     _check_weights_are_taken(task, train, validation)
     if task.metrics and validation is None:
         raise ValueError(f"metrics {sorted(task.metrics)} are measured on the validation set; give validation=(x, y)")
@@ -63,7 +72,7 @@ def check_arguments(task, params, train, key, epochs, batch_size, validation, ke
     for function, examples in ((loss_fn, train), *((f, validation) for f in (loss_fn, *task.metrics.values()))):
         check = getattr(function, "check", None)
         if check is not None and examples is not None:
-            check(params, *examples)
+            check(params, *local(examples))
 
 
 def check_step(loss_fn, params, optimizer, batch, key, opt_state, start, index):
@@ -99,7 +108,8 @@ def _check_functions(loss_fn, optimizer):
 def _check_params(params):
     if params is None:
         raise TypeError(
-            "params must be a pytree of arrays, e.g. net.init(key), got None; only with state may it be None"
+            "params must be a pytree of arrays, e.g. net.init(key), got None; only with state or the checkpoint of a "
+            "run may it be None"
         )
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not (hasattr(leaf, "dtype") or isinstance(leaf, int | float)):
@@ -178,7 +188,7 @@ def _check_examples(name, examples):
         shapes = [jnp.shape(leaf) for leaf in leaves]
         raise ValueError(f"x and y of {name} must have the same first axis, with at least one example; got {shapes}")
     for leaf in leaves:
-        if not all_finite(leaf):
+        if not all_finite(local(leaf)):
             raise ValueError(f"{name} contains NaN or infinity; fill or drop those examples first")
     if len(examples) == 3:
         _check_weight(name, examples[2], lengths[0])
@@ -189,6 +199,6 @@ def _check_weight(name, weight, n):
     if jnp.shape(weight) != (n,) or not hasattr(weight, "dtype"):
         raise ValueError(f"the weights of {name} must be an array ({n},), one number per example, got {weight!r}")
     if is_concrete(weight):
-        host = np.asarray(weight).astype(float)
+        host = np.asarray(local(weight)).astype(float)
         if host.min() < 0 or host.sum() == 0:
             raise ValueError(f"the weights of {name} must be >= 0 and not all 0; got {host.min():g} to {host.max():g}")

@@ -1,6 +1,8 @@
 """The types of what fit and sweep take."""
 
-from collections.abc import Callable, Mapping
+import datetime
+import os
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypedDict
 
 import jax
@@ -19,8 +21,12 @@ Augment = Callable[[jax.Array, Any], Any]
 """(key, x) -> x."""
 EvalParams = Callable[[Any, Any], Any]
 """(opt_state, params) -> params."""
+OnEpoch = Callable[[int, dict[str, float], dict[str, Any]], Any]
+"""(epoch, losses, metrics) -> True to stop the run."""
 Examples = tuple[PyTree, PyTree] | tuple[PyTree, PyTree, Any]
 """(x, y), or (x, y, weight) with a weight for each example."""
+Batched = Iterable[Examples] | Callable[[], Iterable[Examples]]
+"""What can be iterated again and again, and gives batches; or a function that returns an iterable of them."""
 
 
 class Options(TypedDict, total=False):
@@ -32,3 +38,7 @@ class Options(TypedDict, total=False):
     eval_params: EvalParams | None
     instruments: Mapping[str, Instrument] | None
     shuffle: bool
+    eval_batch_size: int | None
+    on_epoch: OnEpoch | None
+    checkpoint: str | os.PathLike[str] | None
+    every: int | datetime.timedelta | None

@@ -1,5 +1,8 @@
 """fit: one training run."""
 
+import datetime
+import functools
+import os
 from collections.abc import Mapping
 from typing import Any, Literal, TypeVar, Unpack, overload
 
@@ -8,9 +11,15 @@ import optax
 
 from jaxmlp.instruments import Instrument
 from jaxmlp.training.arguments import check_arguments
-from jaxmlp.training.forms import Augment, EvalParams, Examples, LossFn, Metric, Options, StepMetric
+from jaxmlp.training.forms import Augment, Batched, EvalParams, Examples, LossFn, Metric, OnEpoch, Options, StepMetric
+from jaxmlp.training.pieces import run_in_pieces
+from jaxmlp.training.processes import checked_together
 from jaxmlp.training.program import run, task_of
 from jaxmlp.training.results import Best, FitResult, TrainState
+from jaxmlp.training.rows import laid_out
+from jaxmlp.training.streaming import run_streamed
+from jaxmlp.training.streams import stream_of
+from jaxmlp.training.watching import Watch, watch_of
 
 P = TypeVar("P")
 Optimizer = optax.GradientTransformation | optax.GradientTransformationExtraArgs | optax.MultiSteps
@@ -21,7 +30,7 @@ def fit(
     loss_fn: LossFn,
     params: P | None,
     optimizer: Optimizer,
-    train: Examples,
+    train: Examples | Batched,
     *,
     key: jax.Array | None = None,
     epochs: int,
@@ -35,7 +44,7 @@ def fit(
     loss_fn: LossFn,
     params: P | None,
     optimizer: Optimizer,
-    train: Examples,
+    train: Examples | Batched,
     *,
     key: jax.Array | None = None,
     epochs: int,
@@ -51,7 +60,7 @@ def fit(
     loss_fn: LossFn,
     params: P | None,
     optimizer: Optimizer,
-    train: Examples,
+    train: Examples | Batched,
     *,
     key: jax.Array | None = None,
     epochs: int,
@@ -67,7 +76,7 @@ def fit(
     loss_fn: LossFn,
     params: P | None,
     optimizer: Optimizer,
-    train: Examples,
+    train: Examples | Batched,
     *,
     key: jax.Array | None = None,
     epochs: int,
@@ -83,7 +92,7 @@ def fit(
     loss_fn: LossFn,
     params: P | None,
     optimizer: Optimizer,
-    train: Examples,
+    train: Examples | Batched,
     *,
     key: jax.Array | None = None,
     epochs: int,
@@ -98,7 +107,7 @@ def fit(
     loss_fn: LossFn,
     params: Any,
     optimizer: Optimizer,
-    train: Examples,
+    train: Examples | Batched,
     *,
     key: jax.Array | None = None,
     epochs: int,
@@ -113,6 +122,10 @@ def fit(
     eval_params: EvalParams | None = None,
     shuffle: bool = True,
     instruments: Mapping[str, Instrument] | None = None,
+    eval_batch_size: int | None = None,
+    on_epoch: OnEpoch | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    every: int | datetime.timedelta | None = None,
 ) -> FitResult[Any, Any, Any]:
     """Train params by mini-batch gradient descent, as one XLA program.
 
@@ -136,7 +149,10 @@ def fit(
             gradient at params, and value_fn (also as obj_fn) and grad_fn, the same as functions of the parameters on
             the same batch.
         train: (x, y), arrays or pytrees of arrays, all with the same first axis n; or (x, y, weight) with weights of
-            at least 0, (n,), which loss_fn is given as a fourth argument.
+            at least 0, (n,), which loss_fn is given as a fourth argument. Memory-mapped arrays (np.load(...,
+            mmap_mode="r")) are read in chunks during the run, and inputs of bytes scaled to [0, 1] in the step; so may
+            train be a re-iterable of such batches, or a function that returns one, in whose order it trains. Arrays
+            sharded over a mesh, or jax.set_mesh around the call, divide each batch over its devices.
         key: a jax.random key for the order of examples, dropout and augmentation.
         epochs: number of passes over the training set in this call, >= 1.
         batch_size: examples per step, in [1, n]. If it does not divide n, the last step of each epoch is on the mean of
@@ -159,6 +175,17 @@ def fit(
             at the steps that its interval divides, into history.instruments. Between them nothing of it is computed;
             under vmap it is computed where it is due in any of the runs, which are at the same step unless their states
             differ.
+        eval_batch_size: measure the validation set in pieces of so many examples and average them by examples (by their
+            weights), which takes less memory; equal to rounding for a loss and metrics that are means over examples.
+        on_epoch: called after each epoch as on_epoch(epoch, losses, metrics), with epochs counted from 0 as in the
+            state, {"train_loss": number, "validation_loss": number} and the metrics as numbers; returning True stops
+            the run after that epoch. The run is then cut into pieces of whole epochs that take about half a second, and
+            Ctrl-C raises jaxmlp.training.Interrupted, a KeyboardInterrupt whose result is that of the epochs done.
+        checkpoint: path of a file in which the run is kept, so that the same call goes on after an interrupt, a kill or
+            a crash, and ends with the bits of a run that was never interrupted. Once it is there params and key may be
+            None, and epochs may be more. Other settings are refused. A finished run is read from it.
+        every: how often the checkpoint is written, in epochs or as datetime.timedelta (default: a minute), and at the
+            end and at Ctrl-C. What a kill can lose is this and a piece.
 
     Returns:
         FitResult(params, state, history), whose property best is set with keep_best or patience.
@@ -180,7 +207,25 @@ def fit(
         [0 1 1 0]
     """
     task = task_of(loss_fn, optimizer, metrics, step_metrics, augment, patience, eval_params, instruments)
-    check_arguments(task, params, train, key, epochs, batch_size, validation, keep_best, shuffle, state)
+    watch = watch_of(on_epoch, checkpoint, every, (task, params, train, key, validation, state))
+    kept = None if watch is None else watch.kept()
+    if kept is not None and state is None:
+        kept = kept._replace(nothing_given=params is None)
+        params, key = kept.state.params if params is None else params, kept.state.key if key is None else key
+    stream = stream_of(train, batch_size, (task, params, key, validation, state))
+    examples = train if stream is None else stream.head()
+    given = task, params, examples, key, epochs, batch_size, validation, keep_best, shuffle, state, eval_batch_size
+    checked_together(lambda: check_arguments(*given), (examples, validation))
     start = (params, key) if state is None else state
     settings = {"epochs": int(epochs), "batch_size": int(batch_size), "keep_best": keep_best, "shuffle": shuffle}
-    return run(task, start, train, validation, **settings)
+    settings["eval_batch_size"] = None if eval_batch_size is None else int(eval_batch_size)
+    if stream is not None:
+        watch = watch or Watch(None, None, 1)
+        return run_streamed(task, start, stream, validation, watch, kept, **settings)
+    layout, start, train, validation = laid_out(start, train, validation)
+    trained = run if watch is None else functools.partial(run_in_pieces, watch=watch, kept=kept)
+    if layout is None:
+        return trained(task, start, train, validation, layout=None, **settings)
+    with layout.in_use():
+        result = trained(task, start, train, validation, layout=layout, **settings)
+    return layout.handed_back(result)

@@ -1,8 +1,8 @@
 """Many training runs from one compiled program: the points of a grid of hyperparameters times random keys."""
 
+import contextlib
 import functools
 import inspect
-import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, Literal, NamedTuple, TypeVar
@@ -10,20 +10,21 @@ from typing import Any, Literal, NamedTuple, TypeVar
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from jaxmlp._arrays import PyTree, is_concrete
 from jaxmlp._checks import check_choice, check_count, check_keys, check_real, shown
 from jaxmlp.instruments import Instrument
-from jaxmlp.optimizers import sgd
 from jaxmlp.training.arguments import check_arguments
+from jaxmlp.training.devices import cpus, local_devices, runs_that_fit
 from jaxmlp.training.factories import by_point, inside
 from jaxmlp.training.forms import Augment, EvalParams, Examples, LossFn, Metric, StepMetric
 from jaxmlp.training.loop import Optimizer
 from jaxmlp.training.partition import combine, partition
 from jaxmlp.training.program import run, task_of
 from jaxmlp.training.results import FitResult
+from jaxmlp.training.rows import set_mesh
 from jaxmlp.training.settings import applied, thread_settings
-from jaxmlp.training.steps import take_step
 
 P = TypeVar("P")
 Execution = Literal["auto", "threads", "vmap"]
@@ -86,9 +87,10 @@ def sweep(
         execution: "threads" trains runs in parallel threads, each bit for bit as fit would (a factory that builds a
             closure, e.g. with optax.chain or a schedule, agrees up to rounding). "vmap" trains them as one vectorised
             program, equal up to rounding. "auto" is threads on a CPU, where vmap is no faster, and vmap elsewhere and
-            inside jit, vmap or grad.
-        runs_at_once: number of threads, or of runs per vectorised piece, >= 1. The default is the number of CPUs, or as
-            many runs as fit into the free memory of the device.
+            inside jit, vmap or grad. Runs are divided over all devices of this process, without changing what each
+            computes, unless jax.default_device is set; threads on a CPU use one, since several are the same cores.
+        runs_at_once: number of threads, or of runs per vectorised piece and device, >= 1. The default is the number of
+            CPUs, or as many runs as fit into half of the free memory of a device.
         history_only: leave params and state out of the result (None), which saves memory in large populations.
         on_run: called as on_run(runs done, total number of runs) whenever runs end.
         instruments: name -> instrument, as for fit; between its steps an instrument costs nothing here either.
@@ -170,8 +172,10 @@ def _kept(result: FitResult, history_only: bool) -> FitResult:
 def _side_by_side(shared, points, optimizers, keys, threads, on_run):
     """Train whole runs in Python threads: XLA releases the interpreter while it computes, and one run leaves gaps."""
     built, factory = optimizers
-    examples = jax.device_put(shared.examples)
     total = len(built) * keys.shape[0]
+    # Several CPU devices are the same cores, and each of them would compile the program anew.
+    devices = [None] if jax.default_backend() == "cpu" else local_devices()[:total]
+    examples = [jax.device_put(shared.examples, device) for device in devices]
     settings = thread_settings()
 
     def one(index):
@@ -179,6 +183,12 @@ def _side_by_side(shared, points, optimizers, keys, threads, on_run):
             return jax.block_until_ready(start(index))
 
     def start(index):
+        device = devices[index % len(devices)]
+        with contextlib.nullcontext() if device is None else jax.default_device(device):
+            result = started(index, examples[index % len(devices)])
+        return result if len(devices) == 1 else jax.device_put(result, devices[0])
+
+    def started(index, examples):
         point, key = divmod(index, keys.shape[0])
         init_key, fit_key = jax.random.split(keys[key])
         begin = (shared.init_fn(init_key), fit_key)
@@ -192,13 +202,13 @@ def _side_by_side(shared, points, optimizers, keys, threads, on_run):
             )
         return _kept(result, shared.history_only)
 
-    # The first run is started alone, so that the threads find the program compiled. JAX returns as soon as it runs, so
-    # if the program was compiled before, the others start at once.
-    first = start(0)
-    pool = ThreadPoolExecutor(threads or _cpus())
+    # The first run of each device is started alone, so that the threads find the program compiled. JAX returns as soon
+    # as it runs, so if the program was compiled before, the others start at once.
+    first = [start(index) for index in range(len(devices))]
+    pool = ThreadPoolExecutor(threads or max(cpus(), len(devices)))
     try:
-        futures = [pool.submit(jax.block_until_ready, first)]
-        futures += [pool.submit(one, index) for index in range(1, total)]
+        futures = [pool.submit(jax.block_until_ready, result) for result in first]
+        futures += [pool.submit(one, index) for index in range(len(first), total)]
         for done, future in enumerate(as_completed(futures), 1):
             future.result()  # an error ends the sweep at once
             on_run(done, total)
@@ -224,85 +234,50 @@ def _vectorised(shared, points, factory, keys, piece, on_run):
     )
     total = keys.shape[0]
     numbers, program = partition(shared.task)
-    pieces = -(-total // (piece or _runs_that_fit(shared)))
-    size = -(-total // pieces)
+    divided = is_concrete(keys) and set_mesh() is None
+    devices = local_devices()[:total] if divided else []
+    mesh = Mesh(np.asarray(devices), ("runs",), axis_types=(AxisType.Auto,)) if len(devices) > 1 else None
+    parts = max(len(devices), 1)
+    fixed = {"program": program, "init_fn": shared.init_fn, "factory": factory, **shared.settings}
+    fixed["history_only"] = shared.history_only
+    if piece is None:
+        row = {name: column[0] for name, column in points.items()}
+        piece = runs_that_fit(functools.partial(_one_run, **fixed), (numbers, row, keys[0], shared.examples))
+    pieces = -(-total // (piece * parts))
+    size = -(-total // (pieces * parts)) * parts
     rows = jnp.arange(pieces * size) % total  # the last piece is padded with runs that are dropped below
     results = []
     for start in range(0, total, size):
         chosen = rows[start : start + size]
-        results.append(
-            _compiled_piece(
-                numbers,
-                {name: column[chosen] for name, column in points.items()},
-                keys[chosen],
-                shared.examples,
-                program=program,
-                init_fn=shared.init_fn,
-                factory=factory,
-                history_only=shared.history_only,
-                **shared.settings,
-            )
-        )
+        column = {name: column[chosen] for name, column in points.items()}
+        result = _compiled_piece(numbers, column, keys[chosen], shared.examples, mesh=mesh, **fixed)
+        results.append(result if mesh is None else jax.device_put(result, devices[0]))
         if is_concrete(keys):
             jax.block_until_ready(results[-1])
             on_run(min(start + size, total), total)
     return jax.tree.map(lambda *leaves: jnp.concatenate(leaves)[:total], *results)
 
 
-@functools.partial(jax.jit, static_argnames=("program", "init_fn", "factory", "history_only", *_SETTINGS))
-def _compiled_piece(numbers, points, keys, examples, *, program, init_fn, factory, history_only, **settings):
-    task = combine(numbers, program)
-
-    def one(point, key):
-        init_key, fit_key = jax.random.split(key)
-        start = (init_fn(init_key), fit_key)
-        result = run(task._replace(optimizer=factory(**point)), start, *examples, **settings)
-        return _kept(result, history_only)
-
-    return jax.vmap(one)(points, keys)
+_FIXED = ("program", "init_fn", "factory", "history_only", *_SETTINGS)
 
 
-def _runs_that_fit(shared):
-    """Return how many runs use half of the free memory of the device; a large number where it does not tell."""
-    stats = jax.local_devices()[0].memory_stats() or {}
-    if "bytes_limit" not in stats:
-        return 2**31
-    free = stats["bytes_limit"] - stats.get("bytes_in_use", 0)
-    return max(1, int(free / 2 // _bytes_per_run(shared)))
+@functools.partial(jax.jit, static_argnames=("mesh", *_FIXED))
+def _compiled_piece(numbers, points, keys, examples, *, mesh, **fixed):
+    def part(numbers, points, keys, examples):
+        one = functools.partial(_one_run, **fixed)
+        return jax.vmap(one, in_axes=(None, 0, 0, None))(numbers, points, keys, examples)
+
+    if mesh is None:
+        return part(numbers, points, keys, examples)
+    every, each = PartitionSpec(), PartitionSpec("runs")
+    divided = jax.shard_map(part, mesh=mesh, in_specs=(every, each, each, every), out_specs=each)
+    return divided(numbers, points, keys, examples)
 
 
-def _bytes_per_run(shared):
-    """Estimate from above, without compiling: every intermediate value of a step and of a validation counts."""
-    (train, validation), batch_size = shared.examples, shared.settings["batch_size"]
-    params = jax.eval_shape(shared.init_fn, jax.eval_shape(lambda: jax.random.key(0)))
-    batch = jax.tree.map(lambda a: jax.ShapeDtypeStruct((batch_size, *jnp.shape(a)[1:]), jnp.result_type(a)), train)
-    step_loss = functools.partial(shared.task.loss_fn, key=jax.random.key(0))
-    traced = [jax.make_jaxpr(jax.value_and_grad(step_loss))(params, *batch)]
-    for instrument in shared.task.instruments.values():
-
-        def seen(params, batch, key, instrument=instrument):
-            return instrument(take_step(shared.task.loss_fn, params, sgd(1.0), batch, key=key), key)
-
-        traced += [jax.make_jaxpr(seen)(params, batch, jax.random.key(0))]
-    if shared.task.augment is not None:
-        traced += [jax.make_jaxpr(shared.task.augment)(jax.random.key(0), batch[0])]
-    if validation is not None:
-        traced += [
-            jax.make_jaxpr(measure)(params, *validation)
-            for measure in (shared.task.loss_fn, *shared.task.metrics.values())
-        ]
-    values = [v.aval for program in traced for equation in program.jaxpr.eqns for v in equation.outvars]
-    # Parameters, gradients, updates and at most three slots of the optimizer.
-    values += 6 * jax.tree.leaves(params)
-    return sum(int(np.prod(v.shape)) * np.dtype(v.dtype).itemsize for v in values if not _is_key(v))
-
-
-def _is_key(value):
-    return jnp.issubdtype(value.dtype, jax.dtypes.extended)
-
-
-def _cpus():
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _one_run(numbers, point, key, examples, *, program, init_fn, factory, history_only, **settings):
+    init_key, fit_key = jax.random.split(key)
+    task = combine(numbers, program)._replace(optimizer=factory(**point))
+    return _kept(run(task, (init_fn(init_key), fit_key), *examples, **settings), history_only)
 
 
 def _checked_grid(optimizer, grid):

@@ -3,6 +3,7 @@
 import functools
 import gc
 import threading
+import types
 import weakref
 
 import jax
@@ -14,6 +15,8 @@ from noisy_loss import noisy
 
 import jaxmlp
 from jaxmlp import optimizers
+from jaxmlp.training import devices
+from jaxmlp.training.memory import bytes_needed
 from jaxmlp.training.settings import applied, thread_settings
 
 RATES = [0.01, 0.1, 1e30]
@@ -248,3 +251,71 @@ def test_sweeps_of_fresh_functions_leave_nothing_behind():
     jax.clear_caches()  # JAX keeps compiled programs, and with them what they were compiled from
     gc.collect()
     assert len(functions) == 20 and not any(function() for function in functions)
+
+
+@pytest.mark.slow
+def test_vectorised_runs_are_divided_over_the_devices(compile_log):
+    assert len(jax.local_devices()) == 2
+    grid = {"learning_rate": RATES[:2]}  # 6 runs: 2 pieces of 2 on each device, the last one filled up
+    divided = sweep(grid=grid, execution="vmap", runs_at_once=2)
+    assert compile_log.count("jit(_compiled_piece)") == 1
+    with jax.default_device(jax.local_devices()[1]):
+        single = sweep(grid=grid, execution="vmap", runs_at_once=2)
+    for two, one in zip(leaves(divided), leaves(single), strict=True):
+        np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-7)  # batched products of the same size
+    assert {leaf.sharding for leaf in jax.tree.leaves(divided)} == {divided.params[0].w.sharding}
+    assert divided.params[0].w.devices() == {jax.local_devices()[0]}
+
+
+@pytest.mark.slow
+def test_threads_on_several_accelerators_give_the_same_bits(monkeypatch):
+    expected = sweep(grid={"learning_rate": RATES[:2]}, execution="threads")
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    for several, one in zip(
+        leaves(sweep(grid={"learning_rate": RATES[:2]}, execution="threads")), leaves(expected), strict=True
+    ):
+        np.testing.assert_array_equal(several, one)
+
+
+MEMORY = {  # layer sizes, training and validation examples, options
+    "shuffle": ((2, 2, 2), 60_000, None, {}),
+    "validation": ((16, 32, 10), 4_000, 2_000, {"keep_best": True}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MEMORY)
+def test_the_memory_of_a_run_is_estimated_from_above_within_a_factor_of_two(name):
+    sizes, n, validation, options = MEMORY[name]
+    net = jaxmlp.mlp(sizes)
+
+    def examples(n):
+        return jax.ShapeDtypeStruct((n, sizes[0]), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.int32)
+
+    def run(key, *given):
+        init_key, fit_key = jax.random.split(key)
+        start = jaxmlp.objective(net.apply), net.init(init_key), optimizers.adam(0.1), given[0]
+        settings = {"key": fit_key, "epochs": 2, "batch_size": 64, "validation": dict(enumerate(given)).get(1)}
+        return jaxmlp.fit(*start, **settings, **options)
+
+    given = [examples(count) for count in (n, validation) if count]
+    estimate = bytes_needed(jax.make_jaxpr(run)(jax.random.key(0), *given))
+    keys, axes = jax.random.split(jax.random.key(0), 8), (0, *[None] * len(given))
+    memory = jax.jit(jax.vmap(run, axes)).lower(keys, *given).compile().memory_analysis()
+    assert memory is not None
+    assert 1.0 <= 8 * estimate / (memory.temp_size_in_bytes + memory.output_size_in_bytes) <= 2.0
+
+
+def test_runs_that_fit_use_half_of_the_device_with_the_least_free_memory(monkeypatch):
+    def device(limit, used):
+        return types.SimpleNamespace(memory_stats=lambda: {"bytes_limit": limit, "bytes_in_use": used})
+
+    def one(x):
+        return x + 1.0
+
+    needed = bytes_needed(jax.make_jaxpr(one)(jnp.zeros(1000)))
+    assert 4000 <= needed <= 8000
+    monkeypatch.setattr(devices, "local_devices", lambda: [device(10**6, 0), device(10**6, 10**6 - 20 * needed)])
+    assert devices.runs_that_fit(one, (jnp.zeros(1000),)) == 10
+    monkeypatch.setattr(devices, "local_devices", jax.local_devices)
+    assert devices.runs_that_fit(one, (jnp.zeros(1000),)) == 2**31  # a CPU does not tell

@@ -1,0 +1,120 @@
+"""One run on several devices: the numbers of one device, gradients reduced once a step, no gather of the data."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+import jaxmlp
+from jaxmlp import instruments
+from jaxmlp.training import program
+from jaxmlp.training.partition import partition
+from jaxmlp.training.rows import laid_out
+
+N, BATCH = 64, 16
+RNG = np.random.default_rng(0)
+X, Y = RNG.normal(size=(N, 6)), RNG.integers(0, 3, N)
+NET = jaxmlp.mlp((6, 8, 3), dropout=0.2, dtype=jnp.float64)
+LOSS = jaxmlp.objective(NET.apply, l2=1e-3)
+WEIGHTS = tuple((RNG.normal(size=shape) / 3, np.zeros(shape[1])) for shape in ((6, 8), (8, 3)))
+
+
+def params():
+    return tuple(jaxmlp.Layer(jnp.asarray(w), jnp.asarray(b)) for w, b in WEIGHTS)
+
+
+def mesh(kind=AxisType.Auto, devices=2):
+    return Mesh(np.asarray(jax.devices()[:devices]), ("data",), axis_types=(kind,))
+
+
+def run(train=(X, Y), rule="adam", *, epochs=50, **options):
+    optimizer = jaxmlp.optimizers.get(rule)(0.01)
+    return jaxmlp.fit(
+        LOSS, params(), optimizer, train, key=jax.random.key(1), epochs=epochs, batch_size=BATCH, **options
+    )
+
+
+def assert_close(result, expected):
+    for left, right in zip(jax.tree.leaves(result), jax.tree.leaves(expected), strict=True):
+        if not jnp.issubdtype(left.dtype, jax.dtypes.prng_key):
+            # 200 steps, each with gradients that are summed in another order.
+            np.testing.assert_allclose(left, right, rtol=1e-12, atol=1e-12)
+
+
+@pytest.fixture(scope="module")
+def alone():
+    with jax.enable_x64(True):
+        return run()
+
+
+@pytest.mark.parametrize("rule", ["adam", pytest.param("rmsprop", marks=pytest.mark.slow)])
+def test_200_steps_of_sharded_data_are_those_of_one_device(rule, x64, alone):
+    train = jax.device_put((X, Y), NamedSharding(mesh(), PartitionSpec("data")))
+    result = run(train, rule)
+    assert result.params[0].w.sharding.is_fully_replicated and len(result.params[0].w.devices()) == 2
+    assert_close(result, alone if rule == "adam" else run(rule=rule))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+def test_a_mesh_that_is_set_divides_data_of_the_host(kind, x64, alone):
+    with jax.set_mesh(mesh(kind)):
+        result = run()
+        assert_close(run(jax.device_put((X, Y), NamedSharding(mesh(kind), PartitionSpec("data")))), alone)
+    assert_close(result, alone)
+
+
+@pytest.mark.slow
+def test_what_does_not_divide_stays_right(x64):
+    options = {"validation": (X[:21], Y[:21]), "metrics": {"accuracy": jaxmlp.accuracy(NET.apply)}, "patience": 3}
+    options |= {"eval_batch_size": 8, "epochs": 4}
+    odd = X[:43], Y[:43], np.linspace(0, 1, 43)  # 2 steps and a remainder of 11, on 2 devices
+
+    def augment(key, x):
+        return x + 0.1 * jax.random.normal(key, x.shape, x.dtype)
+
+    expected = run(odd, augment=augment, **options)
+    with jax.set_mesh(mesh()):
+        assert_close(run(odd, augment=augment, **options), expected)
+
+
+def test_a_step_reduces_gradients_once_and_gathers_no_data(x64):
+    train = jax.device_put((X, Y), NamedSharding(mesh(), PartitionSpec("data")))
+    task = program.task_of(LOSS, jaxmlp.optimizers.adam(0.01), None, None, None, None, None, None)
+    layout, start, train, _ = laid_out((params(), jax.random.key(1)), train, None)
+    numbers, described = partition(task)
+    settings = {"epochs": 2, "batch_size": BATCH, "keep_best": False, "shuffle": True, "eval_batch_size": None}
+    text = program._run.lower(
+        layout.everywhere(numbers), start, train, None, program=described, layout=layout, **settings
+    ).compile()
+    collectives = re.findall(
+        r" (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\(", text.as_text()
+    )
+    # Of the loss and all gradients together; the rows of x and of y go to the devices that compute with them.
+    assert sorted(collectives) == ["all-reduce", "reduce-scatter", "reduce-scatter"]
+    assert not re.search(r"f64\[64,6\]", text.as_text()), "no device holds all examples"
+
+
+@pytest.mark.slow
+def test_a_run_on_several_devices_is_kept_and_goes_on(x64, tmp_path):
+    kept = {"checkpoint": tmp_path / "run", "every": 1, "epochs": 4}
+
+    def interrupt(epoch, losses, metrics):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+    measured = {"gradient": instruments.gradient_norm(every=1), "distance": instruments.distance(every=3)}
+    kept["instruments"] = measured
+    with jax.set_mesh(mesh()):
+        whole = run(epochs=4, instruments=measured)
+        with pytest.raises(KeyboardInterrupt):
+            run(on_epoch=interrupt, **kept)
+        again = run(**kept)
+    for part in ("params", "history"):
+        for left, right in zip(*(jax.tree.leaves(getattr(one, part)) for one in (again, whole)), strict=True):
+            np.testing.assert_array_equal(left, right)
+    readings = run(epochs=4, instruments=measured).history.instruments
+    assert_close(whole.history.instruments, readings)
