@@ -166,7 +166,9 @@ def _one_piece(piece, now, count, on_epoch, pace):
 
 def told(on_epoch, epoch, report) -> bool:
     """Tell on_epoch, if there is one, of an epoch; return whether it stops the run."""
-    return on_epoch is not None and on_epoch(epoch, *as_numbers(report)) is True
+    answer = None if on_epoch is None else on_epoch(epoch, *as_numbers(report))
+    # A comparison with an array gives an array of NumPy's or JAX's.
+    return answer is True or (str(getattr(answer, "dtype", "")) == "bool" and bool(answer))
 
 
 def _computed(piece, state, count):

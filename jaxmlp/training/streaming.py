@@ -74,8 +74,8 @@ def run_streamed(
             partial, (carry, *found) = None, kept.partial
             if carry is not None:
                 carry = in_form(kept.path, carry, _carry(now.state))
-                found = [(in_form(kept.path, a, b, 1),) for a, b in zip(found, (by_step, readings), strict=True)]
-                partial = Partial(carry, *found, kept.metadata["steps"], kept.metadata["examples"])
+                reported, read = (in_form(kept.path, a, b, 1) for a, b in zip(found, (by_step, readings), strict=True))
+                partial = Partial(carry, (reported,), (read,), kept.metadata["steps"], kept.metadata["examples"])
             now = Progress(state, reports, kept.done, kept.stopped, partial)
 
     def result(now):

@@ -148,7 +148,7 @@ class Kept(NamedTuple):
 
 
 _WORDS = {
-    "program": "another network, loss, optimizer, metric, augmentation or step",
+    "program": "another network, loss, optimizer, metric, instrument, augmentation or step",
     "numbers": "other hyperparameters",
     "train": "other training examples",
     "validation": "other validation examples",

@@ -260,18 +260,25 @@ def test_best_takes_the_candidate_of_highest_validation_accuracy(
 @pytest.mark.slow
 def test_an_interrupted_run_goes_on_where_it_was(images, standard, undissected, tmp_path, monkeypatch, capsys):
     small_best(monkeypatch)
-    trained, fail = mnist_best._trained, [False, True]
+    monkeypatch.setitem(mnist_best.CHOSEN, "mnist", "plain")  # of two epochs
+    trained, epochs = mnist_best._trained, []
 
     def interrupted(*arguments):
-        if fail.pop(0):
-            raise KeyboardInterrupt
-        return trained(*arguments)
+        *given, on_epoch, kept = arguments
+
+        def ended():
+            epochs.append(kept.name)
+            if len(epochs) == 4:
+                raise KeyboardInterrupt
+            on_epoch()
+
+        return trained(*given, ended, kept)
 
     monkeypatch.setattr(mnist_best, "_trained", interrupted)
     assert mnist_best.main(["--seeds", "2", "--output", str(tmp_path / "out")]) == 130
     assert "interrupted" in capsys.readouterr().err
-    monkeypatch.setattr(mnist_best, "_trained", trained)
     resumed, _, _ = run(mnist_best, tmp_path, "--seeds", "2", "--resume")
+    assert epochs == ["0-0.run", "0-0.run", "0-1.run", "0-1.run", "0-1.run"]
     assert mnist_best.main(["--seeds", "2", "--output", str(tmp_path / "whole")]) == 0
     whole = json.loads((tmp_path / "whole" / "results.json").read_text())
     assert resumed["results"]["test_loss"] == whole["results"]["test_loss"]

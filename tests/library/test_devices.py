@@ -1,5 +1,9 @@
-"""One run on several devices: the numbers of one device, gradients reduced once a step, no gather of the data."""
+"""One run on several devices: the numbers of one device, gradients reduced once a step, no gather of the data.
 
+JAXMLP_DEVICES=1 python -m pytest tests/library/test_devices.py for all rules and kinds of meshes.
+"""
+
+import os
 import re
 
 import jax
@@ -14,6 +18,10 @@ from jaxmlp.training import program
 from jaxmlp.training.partition import partition
 from jaxmlp.training.rows import laid_out
 
+pytestmark = pytest.mark.usefixtures("unoptimised")
+ALL = "JAXMLP_DEVICES" in os.environ
+RULES = list(jaxmlp.optimizers.OPTIMIZERS) if ALL else ["adam"]
+KINDS = [AxisType.Auto, AxisType.Explicit] if ALL else [AxisType.Explicit]
 N, BATCH = 64, 16
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(N, 6)), RNG.integers(0, 3, N)
@@ -50,7 +58,7 @@ def alone():
         return run()
 
 
-@pytest.mark.parametrize("rule", ["adam", pytest.param("rmsprop", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rule", RULES)
 def test_200_steps_of_sharded_data_are_those_of_one_device(rule, x64, alone):
     train = jax.device_put((X, Y), NamedSharding(mesh(), PartitionSpec("data")))
     result = run(train, rule)
@@ -59,12 +67,20 @@ def test_200_steps_of_sharded_data_are_those_of_one_device(rule, x64, alone):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_mesh_that_is_set_divides_data_of_the_host(kind, x64, alone):
     with jax.set_mesh(mesh(kind)):
         result = run()
         assert_close(run(jax.device_put((X, Y), NamedSharding(mesh(kind), PartitionSpec("data")))), alone)
     assert_close(result, alone)
+
+
+@pytest.mark.slow
+def test_instruments_read_what_they_read_on_one_device(x64):
+    measured = {"gradient": instruments.gradient_norm(every=1), "distance": instruments.distance(every=3)}
+    expected = run(epochs=2, instruments=measured).history.instruments
+    with jax.set_mesh(mesh()):
+        assert_close(run(epochs=2, instruments=measured).history.instruments, expected)
 
 
 @pytest.mark.slow
@@ -106,15 +122,9 @@ def test_a_run_on_several_devices_is_kept_and_goes_on(x64, tmp_path):
         if epoch == 2:
             raise KeyboardInterrupt
 
-    measured = {"gradient": instruments.gradient_norm(every=1), "distance": instruments.distance(every=3)}
-    kept["instruments"] = measured
     with jax.set_mesh(mesh()):
-        whole = run(epochs=4, instruments=measured)
+        whole = run(epochs=4)
         with pytest.raises(KeyboardInterrupt):
             run(on_epoch=interrupt, **kept)
-        again = run(**kept)
-    for part in ("params", "history"):
-        for left, right in zip(*(jax.tree.leaves(getattr(one, part)) for one in (again, whole)), strict=True):
+        for left, right in zip(jax.tree.leaves(run(**kept).params), jax.tree.leaves(whole.params), strict=True):
             np.testing.assert_array_equal(left, right)
-    readings = run(epochs=4, instruments=measured).history.instruments
-    assert_close(whole.history.instruments, readings)

@@ -47,12 +47,20 @@ def assert_exported(function, *arguments):
     assert "stablehlo.while" in text and not re.search(r"callback|[x<]f64>|custom_call @(?!Sharding)", text)
 
 
-@pytest.mark.parametrize("name", jaxmlp.optimizers.OPTIMIZERS)
-def test_fit_with_every_option_is_lowered_for_accelerators(name):
-    rule = jaxmlp.optimizers.get(name)(0.1)
-    weighted = name == "sgd"
+@pytest.mark.parametrize("weighted", [False, True])
+def test_fit_with_every_option_is_lowered_for_accelerators(weighted):
     train = (X, Y, WEIGHT) if weighted else (X, Y)
-    assert_exported(lambda *train: trained(train, rule), *train)
+    assert_exported(lambda *train: trained(train, jaxmlp.optimizers.amsgrad(0.1)), *train)
+
+
+@pytest.mark.parametrize("name", jaxmlp.optimizers.OPTIMIZERS)
+def test_every_rule_is_lowered_for_accelerators(name):
+    rule, key = jaxmlp.optimizers.get(name)(0.1), jax.random.key(0)
+
+    def plain(*train):
+        return jaxmlp.fit(LOSS, NET.init(key), rule, train, key=key, epochs=3, batch_size=16).params
+
+    assert_exported(plain, X, Y)
 
 
 def test_validation_in_pieces_is_lowered_for_accelerators():

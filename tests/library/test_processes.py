@@ -1,6 +1,6 @@
 """One run over several processes on one machine: the numbers of one process, and what happens when one is killed.
 
-JAXMLP_PROCESSES=4 python -m pytest -s tests/library/test_processes.py for more of them.
+JAXMLP_PROCESSES=4 python -m pytest -s tests/library/test_processes.py for more of them, and for the kill.
 """
 
 import json
@@ -45,7 +45,7 @@ def main(port: str, count: str, index: str, path: str, pause: str) -> None:
 
     start, settings = problem()
     with jax.set_mesh(jax.make_mesh((jax.device_count(),), ("data",), axis_types=(jax.sharding.AxisType.Auto,))):
-        result = jaxmlp.fit(*start, **settings, on_epoch=on_epoch, checkpoint=path, every=2)
+        result = jaxmlp.fit(*start, **settings, on_epoch=on_epoch, checkpoint=path, every=5)
     print(json.dumps([np.asarray(leaf).tolist() for leaf in jax.tree.leaves(numbers(result))]), flush=True)
 
 
@@ -70,12 +70,25 @@ def results(processes: list[subprocess.Popen[str]]) -> list[list]:
     return [json.loads(printed.splitlines()[-1]) for printed, _ in found]
 
 
+def assert_as_one(found: list[list]) -> None:
+    start, settings = problem()
+    alone = jax.tree.leaves(numbers(jaxmlp.fit(*start, **settings)))
+    for process in found:
+        for left, right in zip(process, alone, strict=True):
+            np.testing.assert_allclose(left, right, rtol=1e-12, atol=1e-12)  # 200 steps, summed in another order
+
+
 @pytest.mark.slow
-def test_processes_train_as_one_does_and_go_on_after_one_was_killed(tmp_path, x64, unoptimised):
+def test_processes_train_as_one_does(tmp_path, x64, unoptimised):
+    assert_as_one(results(started(tmp_path / "run")))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("JAXMLP_PROCESSES" not in os.environ, reason="JAXMLP_PROCESSES is not set")
+def test_processes_end_when_one_is_killed_and_go_on_together(tmp_path, x64, unoptimised):
     *others, killed = started(tmp_path / "run", pause=0.05)
     assert killed.stdout
-    while killed.stdout.readline().strip() != "6":
-        pass
+    assert any(line.strip() == "6" for line in killed.stdout)
     killed.send_signal(signal.SIGKILL)
     began = time.monotonic()
     for other in others:
@@ -85,11 +98,7 @@ def test_processes_train_as_one_does_and_go_on_after_one_was_killed(tmp_path, x6
     killed.communicate()
     print(f"the other processes ended within {seconds:.1f} s of the kill")
     assert seconds < 30
-    start, settings = problem()
-    alone = jax.tree.leaves(numbers(jaxmlp.fit(*start, **settings)))
-    for found in results(started(tmp_path / "run")):
-        for left, right in zip(found, alone, strict=True):
-            np.testing.assert_allclose(left, right, rtol=1e-12, atol=1e-12)  # 200 steps, summed in another order
+    assert_as_one(results(started(tmp_path / "run")))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 
 import jaxmlp
+from jaxmlp.training import program
+from jaxmlp.training.validating import validated
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(50, 5)).astype(np.float32), RNG.integers(0, 3, 50)
@@ -21,14 +23,21 @@ def run(validation, metrics=METRICS, loss_fn=None, **options):
     return jaxmlp.fit(*start, **settings, validation=validation, metrics=metrics, **options)
 
 
-@pytest.mark.parametrize(
-    "validation", [(X, Y), pytest.param((X, Y, WEIGHT), marks=pytest.mark.slow)], ids=["alike", "weighted"]
-)
-def test_pieces_give_what_one_call_gives(validation):
-    whole, pieces = run(validation), run(validation, eval_batch_size=8)  # 6 pieces and one of 2
-    for left, right in zip(jax.tree.leaves(pieces.history), jax.tree.leaves(whole.history), strict=True):
-        np.testing.assert_allclose(left, right, rtol=1e-6)  # float32, summed in another order
+def test_pieces_give_what_one_call_gives():
+    whole, pieces = run((X, Y)), run((X, Y), eval_batch_size=8)  # 6 pieces and one of 2
+    assert_close(pieces.history, whole.history)
     np.testing.assert_array_equal(pieces.best.params[0].w, whole.best.params[0].w)
+
+
+def test_pieces_of_weighted_examples_are_weighted():
+    task = program.task_of(jaxmlp.objective(NET.apply, l2=1e-2), None, METRICS, None, None, None, None, None)
+    params = NET.init(jax.random.key(0))
+    assert_close(*jax.jit(lambda: [validated(task, params, (X, Y, WEIGHT), size) for size in (8, None)])())
+
+
+def assert_close(pieces, whole):
+    for left, right in zip(jax.tree.leaves(pieces), jax.tree.leaves(whole), strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-6)  # float32, summed in another order
 
 
 def test_what_is_no_mean_over_examples_is_refused():
