@@ -100,8 +100,8 @@ def check_count(name: str, value: Any, least: int = 1, most: float = LARGEST) ->
     if isinstance(value, Tracer):
         raise TypeError(f"{name} decides the program and must be an integer, got a traced value; keep it out of jit")
     whole = not isinstance(value, bool | np.ma.MaskedArray) and (dtype is None or jnp.issubdtype(dtype, jnp.integer))
-    if whole and np.ndim(value) == 0:
-        with contextlib.suppress(Exception):  # whatever the __index__ of a stranger raises
+    with contextlib.suppress(Exception):  # whatever a stranger raises when it is asked for its shape or __index__
+        if whole and np.ndim(value) == 0:
             number = operator.index(value)
     if number is None:
         raise TypeError(f"{name} must be an integer, got {shown(value)}")
@@ -117,6 +117,10 @@ def check_path(name: str, value: Any) -> Path:
     if not isinstance(value, str | os.PathLike) or not isinstance(os.fspath(value), str):
         raise TypeError(f"{name} must be a path, a str or a pathlib.Path, got {shown(value)}")
     text = os.fspath(value)
+    try:
+        os.fsencode(text)
+    except UnicodeError:  # half of a character
+        raise ValueError(f"{name} must be a path that can be encoded, got {shown(text)}") from None
     if not text or "\0" in text:
         raise ValueError(f"{name} must be a path, which is not empty and has no NUL character; got {shown(text)}")
     return Path(text)

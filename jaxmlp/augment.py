@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxmlp._arrays import at_least_float32, none_if_zero
+from jaxmlp._arrays import at_least_float32, is_concrete, none_if_zero
 from jaxmlp._checks import check_choice, check_count, check_key, check_real, one_number, shown
 
 __docformat__ = "google"
@@ -84,13 +84,13 @@ def distort(
     return _Distort(
         image_shape=_shape(image_shape),
         interpolation=check_choice("interpolation", interpolation, ("bilinear", "nearest")),
-        rotation=none_if_zero(rotation),
-        zoom=none_if_zero(zoom),
-        shear=none_if_zero(shear),
-        shift=none_if_zero(shift),
-        elastic=none_if_zero(elastic),
-        smoothness=smoothness,
-        fill=fill,
+        rotation=none_if_zero(_plain(rotation)),
+        zoom=none_if_zero(_plain(zoom)),
+        shear=none_if_zero(_plain(shear)),
+        shift=none_if_zero(_plain(shift)),
+        elastic=none_if_zero(_plain(elastic)),
+        smoothness=_plain(smoothness),
+        fill=_plain(fill),
     )
 
 
@@ -342,8 +342,17 @@ def _images(x, image_shape):
     return x.reshape(x.shape[0], height, width)
 
 
+def _plain(value):
+    """An array of one number as that number, which can be hashed; a traced one as it is."""
+    return value if isinstance(value, int | float) or not is_concrete(value) else float(value)
+
+
 def _shape(image_shape):
-    if isinstance(image_shape, str) or not isinstance(image_shape, Sequence) or len(image_shape) != 2:
+    if (
+        isinstance(image_shape, str | bytes | bytearray)
+        or not isinstance(image_shape, Sequence)
+        or len(image_shape) != 2
+    ):
         raise ValueError(f"image_shape must be (height, width), both at least 1, got {shown(image_shape)}")
     height, width = (check_count("each of image_shape", size) for size in image_shape)
     return height, width

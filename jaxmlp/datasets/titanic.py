@@ -129,7 +129,7 @@ def _expanded(path: Path) -> Path:
     try:
         return path.expanduser()
     except RuntimeError as error:  # there is no such user, or no home folder
-        raise ValueError(f"{path}: {error}; give the path of Kaggle's train.csv") from error
+        raise ValueError(f"csv must be the path of Kaggle's train.csv, got {path}: {error}") from error
 
 
 def _from_directory(directory: Path) -> TitanicTable:
@@ -171,7 +171,7 @@ def _from_csv(path: Path, columns: _Columns) -> TitanicTable:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(_rows(csv.reader(lines, strict=True), path, columns))
     except OSError as error:
-        raise ValueError(f"{path}: {error.strerror}; give the path of Kaggle's train.csv") from error
+        raise ValueError(f"csv must be the path of Kaggle's train.csv, got {path}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path}: not a CSV file in UTF-8 ({error}); give the path of Kaggle's train.csv") from error
     if not rows:

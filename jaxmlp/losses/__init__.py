@@ -214,7 +214,9 @@ def weighted_mean(values: jax.Array, weight: jax.Array | None = None) -> jax.Arr
         raise ValueError("values must be (n, ...) where there are weights, got a scalar")
     check_real("weight", weight)
     if jnp.shape(weight) != values.shape[:1]:
-        raise ValueError(f"weight must be one number per example, {values.shape[:1]}; got shape {jnp.shape(weight)}")
+        raise ValueError(
+            f"weight must be one number per example of values, {values.shape[:1]}; got shape {jnp.shape(weight)}"
+        )
     if is_concrete(weight) and not np.all(np.asarray(weight, float) >= 0):
         raise ValueError(f"weight must be at least 0, got {shown(weight)}")
     weight = jnp.asarray(weight, values.dtype)

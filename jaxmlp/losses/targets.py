@@ -99,7 +99,7 @@ def check_labels(outputs_shape: tuple[int, ...], y: Any) -> None:
     if not isinstance(outputs_shape, tuple) or not all(isinstance(axis, int) for axis in outputs_shape):
         raise TypeError(f"outputs_shape must be a tuple of integers, got {shown(outputs_shape)}")
     check_array("accuracy", y)
-    shape = jnp.shape(y)
+    shape = np.shape(y)
     if shape not in (outputs_shape, outputs_shape[:-1]):
         raise ValueError(
             f"accuracy of outputs {outputs_shape} takes labels {outputs_shape[:-1]}, or targets shaped like the "
@@ -136,7 +136,7 @@ def check_array(name: str, y: Any) -> None:
         )
     check_real("y", y)
     if not np.size(y):
-        raise ValueError(f"{name} needs at least one example, got y of shape {jnp.shape(y)}")
+        raise ValueError(f"{name} needs at least one example, got y of shape {np.shape(y)}")
 
 
 def _check_probabilities(loss, targets):

@@ -32,7 +32,7 @@ EXEMPT = {
     "Readings": ONLY_RETURNED,
     **dict.fromkeys(("R2", "BinaryAccuracy", "ExactMatch", "MeanSquaredError", "Curve"), ONLY_RETURNED),
     "Schedule": "a protocol, for annotations",
-    "DatasetUnavailableError": "an exception",
+    **dict.fromkeys(("DatasetUnavailableError", "Interrupted"), "an exception"),
 }
 
 
