@@ -165,6 +165,8 @@ def _check_kind(name, value, expected):
         raise TypeError(f"{name} must be real, got {dtype}; {hint}")
     if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.bool_, jnp.integer, jnp.floating)):
         raise TypeError(f"{name} must be {expected}; got {shown(value)}")
+    if getattr(dtype, "kind", "") == "f" and dtype.itemsize > 8:
+        raise TypeError(f"{name} has dtype {dtype}, which JAX does not take; convert it, by {name}.astype(float)")
     if not getattr(dtype, "isnative", True):
         hint = f"convert it, by {name}.astype({dtype.newbyteorder('=').name!r})"
         raise TypeError(f"{name} has the byte order of another machine ({dtype.str}), which JAX does not take; {hint}")

@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxmlp._arrays import at_least_float32, is_concrete, none_if_zero
 from jaxmlp._checks import check_choice, check_count, check_key, check_real, one_number, shown
@@ -117,7 +118,7 @@ def random_crop(image_shape: tuple[int, int], padding: int, *, fill: Any = 0.0) 
     """
     padding = check_count("padding", padding, least=0, most=_MOST_PADDING)
     one_number("fill", fill, -math.inf, open_low=True)
-    return _RandomCrop(image_shape=_shape(image_shape), padding=padding, fill=fill)
+    return _RandomCrop(image_shape=_shape(image_shape), padding=padding, fill=_plain(fill))
 
 
 def random_flip(image_shape: tuple[int, int]) -> Augmentation:
@@ -332,7 +333,8 @@ def _checked(key, x):
     """Return x as a JAX array; raise a TypeError if it or key is something else."""
     check_key(key)
     check_real("x", x)
-    return jnp.asarray(x)
+    # Of a list, NumPy finds one dtype whatever JAX's rules of promotion are.
+    return jnp.asarray(x if hasattr(x, "dtype") else np.asarray(x))
 
 
 def _images(x, image_shape):

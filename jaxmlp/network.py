@@ -203,7 +203,8 @@ def _shapes(params):
 
 
 def _checked_sizes(layer_sizes):
-    if isinstance(layer_sizes, str) or not isinstance(layer_sizes, Sequence | np.ndarray) or np.ndim(layer_sizes) == 0:
+    scalar = isinstance(layer_sizes, np.ndarray) and layer_sizes.ndim == 0
+    if scalar or isinstance(layer_sizes, str) or not isinstance(layer_sizes, Sequence | np.ndarray):
         raise TypeError(f"layer_sizes must be a sequence such as (784, 128, 10), got {shown(layer_sizes)}")
     sizes = tuple(layer_sizes)
     if len(sizes) < 2:

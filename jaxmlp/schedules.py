@@ -172,7 +172,9 @@ def warmup_cosine(peak: Scalar, warmup_steps: int, steps: int, *, start: Scalar 
     """
     warmup_steps, steps = _steps("warmup_steps", warmup_steps), _steps("steps", steps)
     if steps <= warmup_steps:
-        raise ValueError(f"steps counts the warm-up too, so it must be more than {warmup_steps}; got {steps}")
+        raise ValueError(
+            f"steps must be more than warmup_steps, {warmup_steps}, since it counts the warm-up too; got {steps}"
+        )
     fractions = {name: _fraction(name, value) for name, value in (("start", start), ("end", end))}
     return Curve(_rate(peak), "warmup_cosine", **fractions, warmup_steps=warmup_steps, steps=steps)
 

@@ -213,12 +213,14 @@ def weighted_mean(values: jax.Array, weight: jax.Array | None = None) -> jax.Arr
     if not values.ndim:
         raise ValueError("values must be (n, ...) where there are weights, got a scalar")
     check_real("weight", weight)
-    if jnp.shape(weight) != values.shape[:1]:
+    if np.shape(weight) != values.shape[:1]:
         raise ValueError(
-            f"weight must be one number per example of values, {values.shape[:1]}; got shape {jnp.shape(weight)}"
+            f"weight must be one number per example of values, {values.shape[:1]}; got shape {np.shape(weight)}"
         )
     if is_concrete(weight) and not np.all(np.asarray(weight, float) >= 0):
         raise ValueError(f"weight must be at least 0, got {shown(weight)}")
+    if not jnp.issubdtype(values.dtype, jnp.floating):
+        values = values.astype(float)  # weights are fractions
     weight = jnp.asarray(weight, values.dtype)
     by_example = jnp.mean(values.reshape(values.shape[0], -1), axis=1)
     total = jnp.sum(weight)
@@ -309,7 +311,9 @@ def _weights(params):
     leaves = jax.tree.leaves(params)
     for leaf in leaves:
         check_real("params", leaf)
-    weights = [leaf for leaf in leaves if jnp.ndim(leaf) >= 2]
+    weights = [leaf for leaf in leaves if np.ndim(leaf) >= 2]
+    if any(jnp.issubdtype(jnp.result_type(leaf), jnp.bool_) for leaf in weights):
+        raise TypeError("params must have weights that are numbers, got booleans")
     if not weights:
         raise ValueError("a penalty is over weights, the leaves with two axes or more; give params that have one")
     return weights

@@ -179,7 +179,8 @@ def _check_examples(name, examples):
         raise TypeError(f"{name} must be a pair (x, y), or (x, y, weight), got {type(examples).__name__}")
     leaves = jax.tree.leaves(examples)
     if not all(hasattr(leaf, "shape") and hasattr(leaf, "dtype") for leaf in leaves):
-        raise TypeError(f"{name} must hold arrays; convert lists and numbers with numpy.asarray")
+        kinds = ", ".join(sorted({type(leaf).__name__ for leaf in leaves}))
+        raise TypeError(f"{name} must hold arrays, got {kinds}; convert lists and numbers with numpy.asarray")
     for leaf in leaves:
         if not jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
             check_real(name, leaf)

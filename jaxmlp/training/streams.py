@@ -99,7 +99,7 @@ class Batches:
                     f"train gives batches of {size} examples; batch_size must be the same, got {self.batch_size}"
                 )
             return found
-        raise ValueError("train gives no batches")
+        raise ValueError("train must give at least one batch, and it is empty")
 
     def sample(self) -> Any:
         """Return what tells these examples from others."""

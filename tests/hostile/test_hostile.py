@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import traceback
+import warnings
 
 import jax
 import jax.numpy as jnp
@@ -79,7 +80,8 @@ def _attack(name, call, count, wrong, *, values, examples, derandomize):
 
 def _verdict(call, hostile):
     """Call it and say what came of it; raise an AssertionError for what is not allowed."""
-    with Compiled() as programs:
+    with Compiled() as programs, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a user is not stopped by JAX's warnings about odd arguments
         try:
             result = call(call.good | hostile)
         except (ValueError, TypeError) as error:

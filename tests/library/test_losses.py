@@ -251,3 +251,8 @@ def test_lookup_by_name_takes_callables_and_suggests_the_nearest_name():
         losses.get("mean_square_error")
     with pytest.raises(TypeError, match=r"name or a function \(outputs, targets\) -> scalar, got None"):
         losses.get(None)
+
+
+@pytest.mark.parametrize("values", [[1, 0], [True, False]])
+def test_weights_of_whole_numbers_and_booleans_are_fractions(values):
+    assert losses.weighted_mean(jnp.array(values), jnp.array([0.5, 1.5])) == 0.25

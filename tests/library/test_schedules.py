@@ -102,7 +102,7 @@ def test_the_rates_are_leaves_and_equal_settings_are_equal(name):
         (lambda: schedules.cosine(0.1, 0), ValueError, "steps must be at least 1"),
         (lambda: schedules.linear(0.1, 10.5), TypeError, "steps must be an integer"),
         (lambda: schedules.linear(0.1, 10, end=2), ValueError, r"end is a fraction of peak.*\[0, 1\]; got 2"),
-        (lambda: schedules.warmup_cosine(0.1, 10, 10), ValueError, "must be more than 10; got 10"),
+        (lambda: schedules.warmup_cosine(0.1, 10, 10), ValueError, "must be more than warmup_steps, 10"),
         (lambda: schedules.warmup_cosine(0.1, 0, 10), ValueError, "warmup_steps must be at least 1"),
         (lambda: schedules.get("cosin"), ValueError, "Did you mean 'cosine'"),
         (lambda: schedules.constant(np.ones(2)), ValueError, "peak must be one number"),

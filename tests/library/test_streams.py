@@ -159,7 +159,7 @@ def one_batch():
     ("train", "error", "message"),
     [
         (batches(), TypeError, "an iterator, which one epoch uses up"),
-        (lambda: iter([]), ValueError, "train gives no batches"),
+        (lambda: iter([]), ValueError, "train must give at least one batch"),
         (lambda: iter([(X[:4], Y[:4])]), ValueError, "train gives batches of 4 examples; batch_size must be the same"),
         (lambda: iter([X[:BATCH]]), TypeError, "a function without arguments that gives batches"),
         (len, TypeError, "a function without arguments that gives batches"),
