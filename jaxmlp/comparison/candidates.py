@@ -170,9 +170,12 @@ def resolve(
         ['sgd', 'sgd (cosine)', 'adam', 'adam (cosine)']
     """
     found: dict[str, Candidate] = {}
-    for one in given:
+    for one in [given] if isinstance(given, str | Candidate) else given:
         if not isinstance(one, str | Candidate):
-            raise TypeError(f"a candidate is a name, a reference or a Candidate; got {shown(one)}")
+            raise TypeError(
+                "a candidate is a name, a reference or a Candidate, such as Candidate('lion', optax.lion); got "
+                f"{shown(one)}"
+            )
         candidate = load(one) if isinstance(one, str) else one
         _check_name(candidate.name)
         if display(candidate.name) in map(display, found):
@@ -305,7 +308,7 @@ def _check_space(candidate):
             raise TypeError(
                 f"the space of {candidate.name}: {name} must be a dimension, e.g. uniform(0, 1), got {shown(dimension)}"
             )
-        known = (*_arguments(candidate.factory), *OF_TRAINING, "weight_decay")
+        known = tuple(dict.fromkeys((*_arguments(candidate.factory), *OF_TRAINING, "weight_decay")))
         if not takes(candidate.factory, name):
             check_choice(f"hyperparameter of {candidate.name}", name, known)
         if name in _TAKEN or name.startswith("early_"):

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from jaxmlp.comparison import comparing, console, growing, options, problems, records, report, store, trials
+from jaxmlp.comparison.page import inside
 from jaxmlp.comparison.problems import Problem
 from jaxmlp.datasets import DatasetUnavailableError
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             screen.print(options.problem_table())
             screen.print(options.candidate_table())
         elif given.report_only:
-            _check_alone(given)
+            _check_alone(given, "report_only", ("output",), "all else is in the record")
             _report_afterwards(given.output, screen)
         else:
             _run(given, screen)
@@ -85,15 +86,19 @@ def _run(given, screen):
     _report_afterwards(folder, screen)
 
 
-def _check_alone(given):
-    """Raise a ValueError if --report-only comes with options that it would ignore."""
+def _check_alone(given, option, taken, since):
+    """Raise a ValueError if an option that reads a record comes with others that it would ignore."""
     defaults = vars(options.parser().parse([]))
     ignored = [name for name, value in vars(given).items() if value != defaults[name]]
-    flags = [f"--{name.replace('_', '-')}" for name in ignored if name not in ("report_only", "output")]
+    flags = [_flag(name) for name in ignored if name not in (option, *taken)]
     if flags:
-        raise ValueError(
-            f"--report-only takes --output alone, since all else is in the record; leave out {', '.join(flags)}"
-        )
+        beside = " and ".join(map(_flag, taken)) if len(taken) < 3 else ", ".join(map(_flag, taken))
+        alone = f"{beside} alone" if len(taken) == 1 else f"only {beside} beside it"
+        raise ValueError(f"{_flag(option)} takes {alone}, since {since}; leave out {', '.join(flags)}")
+
+
+def _flag(name):
+    return f"--{name.replace('_', '-')}"
 
 
 def _report_afterwards(folder, screen):
@@ -119,6 +124,8 @@ def _comparison(given):
     def work(screen, on_progress):
         data, why = _data(given, wanted)
         screen.print(f"[bold]{', '.join(data)}[/bold]: {escape(why)}", highlight=False, soft_wrap=True)
+        if given.csv is not None:
+            screen.print(*(one.source for one in wanted), highlight=False, markup=False, soft_wrap=True)
         planned = {one.name: options.plan_of(one, given, found) for one in wanted if one.name in data}
         comparing.train(
             planned,
@@ -138,6 +145,8 @@ def _comparison(given):
 def _addition(given):
     """What trains further candidates of a finished record, under its own settings."""
     folder = given.output
+    taken = ("output", "space", "resume", "data_dir", "mirror")
+    _check_alone(given, "add", taken, "its settings and seeds are those of the record")
     results, _ = records.read(folder)
     if results["arguments"] is None:
         raise ValueError(
@@ -186,9 +195,8 @@ def _report(folder: Path, screen: Console) -> None:
         screen.print(f"Warning: {caution}", style="yellow", highlight=False)
     screen.print(report.origin(results), highlight=False)
     screen.print(f"{results['seconds_of_last_call']:.0f} s in the last call.", highlight=False)
-    screen.print(
-        f"Record, curves, runs.csv, tables, pictures and report.html: {folder}", highlight=False, soft_wrap=True
-    )
+    pages = " and ".join(page for page in (comparing.PAGE, inside.PAGE) if (folder / page).exists())
+    screen.print(f"Record, curves, runs.csv, tables, pictures and {pages}: {folder}", highlight=False, soft_wrap=True)
 
 
 def _print_problem(name, problem, found, screen):

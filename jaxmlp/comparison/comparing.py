@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import html
 import io
+import itertools
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -318,8 +319,11 @@ def train(
             "problems": studies,
             "seconds_of_last_call": time.perf_counter() - started,
         }
+        replaced = _problems_of(folder)
         results = records.write(folder, results, curves)
         runs.discard()
+        for name, kind in itertools.product(replaced - set(planned), figures.PER_PROBLEM):
+            (folder / f"{name}-{kind}.png").unlink(missing_ok=True)
     finally:
         runs.close()
     return results, curves
@@ -360,6 +364,14 @@ def write_report(folder: Path, results: Mapping[str, Any], curves: Mapping[str, 
     inside.write_page(folder / inside.PAGE, results, curves)
     write_page(folder / PAGE, results, summaries, curves)
     return summaries
+
+
+def _problems_of(folder):
+    """The problems of the record in a folder, whose pictures lie beside it; none if there is no record."""
+    try:
+        return set(records.read(folder)[0]["problems"])
+    except (ValueError, OSError):
+        return set()
 
 
 def _named(given):

@@ -91,7 +91,7 @@ class Parser(argparse.ArgumentParser):
             settings: as for argparse.ArgumentParser.add_argument.
         """
         default = settings.get("default")
-        if default is not None and default != argparse.SUPPRESS:
+        if default not in (None, [], argparse.SUPPRESS):
             shown = " ".join(map(str, default)) if isinstance(default, list | tuple) else str(default)
             settings["help"] += f" (default: {shown})".replace("%", "%%")
         action = super().add_argument(*flags, **settings)

@@ -4,13 +4,15 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from jaxmlp.comparison import points, wording
 from jaxmlp.comparison.statistics import Interval
 from jaxmlp.comparison.verdicts import BETTER, EQUAL, UNDECIDED, WORSE, Pair
 from jaxmlp.comparison.wording import count, display, join, number
 
 __docformat__ = "google"
-__all__ = ["answer", "coverage", "edges", "failures", "inclusion", "oriented", "power_sentence", "units"]
+__all__ = ["answer", "close_calls", "coverage", "edges", "failures", "inclusion", "oriented", "power_sentence", "units"]
 
 # A rule with one more hyperparameter includes the rule without it; tuned as well, it should not lose to it.
 _CONTAINS = (("momentum", "sgd"), ("nesterov", "sgd"))
@@ -95,17 +97,17 @@ def power_sentence(problem: Mapping[str, Any]) -> str:
     Example:
         >>> from jaxmlp.comparison import toy
         >>> power_sentence(toy.PROBLEM | {"power": {"0.001": 0.07, "0.003": 0.71}})
-        'With 3 seeds, a difference of 0.3 points would have been found with a probability of 71 %.'
+        'With 3 seeds of average spread, a difference of 0.3 points would have been found with a probability of 71 %.'
     """
     powers = {float(size): value for size, value in problem["power"].items() if value is not None}
     if not powers:
         return _spread(problem, units(problem))
     size = next((size for size in sorted(powers) if powers[size] >= 0.8), max(powers))
     margin = wording.score_of(problem).margin(size)
-    look = " at the last look" if len(problem["race"]["looks"]) > 1 else ""
+    even, only = ("even ", "only ") if powers[size] < 0.2 else ("", "")
     return (
-        f"With {count(units(problem), wording.unit_of(problem))}, a difference of {margin} would have been found{look} "
-        f"with a probability of {wording.percent(powers[size])}."
+        f"With {count(units(problem), wording.unit_of(problem))} of average spread, {even}a difference of {margin} "
+        f"would have been found with a probability of {only}{wording.percent(powers[size])}."
     )
 
 
@@ -197,6 +199,51 @@ def edges(problem: Mapping[str, Any]) -> list[str]:
                 f"is at the edge of its {what} ({within}); a wider {what} may change its rank ({option})."
             )
     return found
+
+
+def close_calls(problem: Mapping[str, Any]) -> list[str]:
+    """Say where tuning could not tell a choice from another one, so that a repetition may choose that.
+
+    Args:
+        problem: the record's entry of the problem.
+
+    Returns:
+        One sentence, or none: of the candidates with another point, trained for the full length with several seeds,
+        whose mean is at most two standard errors of the difference away from that of the choice.
+
+    Example:
+        >>> from jaxmlp.comparison import toy
+        >>> close_calls(toy.PROBLEM)
+        []
+    """
+    close = []
+    for name, entry in problem["candidates"].items():
+        runs: dict[tuple[tuple[str, float], ...], list[float]] = {}
+        for run in entry["tuning"]:
+            if run["epochs"] == problem["tuning"]["full"]["epochs"] and run["split"] == 0 and not run["failed"]:
+                runs.setdefault(tuple(run["hyperparameters"].items()), []).append(run["validation_score"])
+        chosen = runs.pop(tuple(entry["choices"][0]["hyperparameters"].items()), [])
+        others = {
+            point: np.mean(scores)
+            for point, scores in runs.items()
+            if min(len(scores), len(chosen)) > 1
+            and abs(np.mean(chosen) - np.mean(scores)) <= 2 * np.sqrt(_squared_error(chosen) + _squared_error(scores))
+        }
+        if others:
+            sign = 1 if wording.score_of(problem).higher_is_better else -1
+            second = dict(max(others, key=lambda point: sign * others[point]))
+            close.append(f"{display(name)} ({', '.join(wording.rate(value) for value in second.values())})")
+    if not close:
+        return []
+    seeds = count(len(problem["tuning"]["full"]["seeds"]), "seed")
+    return [
+        f"Tuning with {seeds} could not tell the choice from another for {join(close)}; where a repetition chose that "
+        "one, verdicts may change."
+    ]
+
+
+def _squared_error(values):
+    return np.var(values, ddof=1) / len(values)
 
 
 def inclusion(pairs: Sequence[Pair], problem: Mapping[str, Any]) -> tuple[list[str], list[str]]:
@@ -296,15 +343,19 @@ def _rest(ranking, both, undecided):
 
 def _counts(ranking, both, differ, equal, undecided, within):
     """The verdict where the clauses would be too many to remember: who is ahead, and how many pairs differ."""
-    unbeaten = [name for name in ranking if all(both[name, o].verdict != WORSE for o in ranking if o != name)]
-    better = _better(ranking, both)
-    ahead = (
-        better[0]
-        if better and better[0].endswith("all the others")
-        else f"no optimizer is shown to be better than {join([display(name) for name in unbeaten], 'or')}"
-        if len(unbeaten) <= 3
-        else f"{number(len(unbeaten))} of the {number(len(ranking))} are not shown to be worse than any other"
-    )
+    better = {name: [o for o in ranking if o != name and both[name, o].verdict == WORSE] for name in ranking}
+    unbeaten, beaten = ([name for name in ranking if bool(better[name]) == lost] for lost in (False, True))
+    winners = _better(ranking, both)
+    if winners and winners[0].endswith("all the others"):
+        ahead = winners[0]
+    elif len(unbeaten) <= 3:
+        ahead = f"no optimizer is shown to be better than {join([display(name) for name in unbeaten], 'or')}"
+    elif len(beaten) == 1:
+        several = len(better[beaten[0]])
+        than = "all the others" if several == len(ranking) - 1 else join([display(n) for n in better[beaten[0]]])
+        ahead = f"{display(beaten[0])} is worse than {than}"
+    else:
+        ahead = f"{number(len(unbeaten))} of the {number(len(ranking))} are not shown to be worse than any other"
     others = [f"{differ} differ"] if differ else []
     others += [f"{equal} {'is' if equal == 1 else 'are'} {within}"] if equal else []
     others += [f"{undecided} {'is' if undecided == 1 else 'are'} undecided"] if undecided else []

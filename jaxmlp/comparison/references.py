@@ -77,7 +77,8 @@ def load(reference: str, kind: str, known: Mapping[str, Any]) -> Loaded:
     hint = f" Did you mean {near[0]!r}?" if near else ""
     raise ValueError(
         f"unknown {kind} {shown(reference)}; known: {', '.join(sorted(known))}.{hint} Others are named by a reference: "
-        "optax.lion, dialects.torch.adam, my_file.py:my_name or my_package.module:my_name"
+        f"{'optax.lion, dialects.torch.adam, ' if kind == 'optimizer' else ''}my_file.py:my_name or "
+        "my_package.module:my_name"
     )
 
 

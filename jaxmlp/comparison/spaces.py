@@ -331,7 +331,9 @@ def sobol_points(space: Mapping[str, Dimension], count: int, seed: int) -> list[
     sobol: Any = qmc.Sobol  # SciPy calls its argument rng from 1.15 on, and knows both names
     sampler = sobol(len(space), scramble=True, seed=np.random.default_rng(seed))
     unit = sampler.random_base2(math.ceil(math.log2(count)))[:count]
-    return [{name: d.at(float(u)) for (name, d), u in zip(space.items(), row, strict=True)} for row in unit]
+    # The points must not depend on the order in which a space was written down.
+    column = {name: i for i, name in enumerate(sorted(space, key=lambda name: (name != "learning_rate", name)))}
+    return [{name: d.at(float(row[column[name]])) for name, d in space.items()} for row in unit]
 
 
 _EXAMPLES = (

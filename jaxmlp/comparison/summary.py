@@ -100,6 +100,7 @@ def summarise(name: str, problem: Mapping[str, Any]) -> Summary:
             *([] if not pairs else [findings.coverage(problem, pairs)]),
             *([] if failed else [race]),
             tuning,
+            *findings.close_calls(problem),
             *(durations.in_words(problem, target, found) for target, found in times.items()),
             durations.cost_of_an_epoch(problem),
             *remarks,

@@ -1,6 +1,7 @@
 """The verdict in sentences, and what a reader is warned of, for every outcome that a comparison can have."""
 
 import copy
+import itertools
 import math
 
 import numpy as np
@@ -87,16 +88,53 @@ def test_two_candidates_and_pairs_given_the_other_way_round(problem):
 def test_the_second_sentence_is_the_power_of_the_runs_that_were_made(problem):
     problem["power"] = {"0.001": 0.07, "0.002": 0.31, "0.003": 0.708}
     assert findings.power_sentence(problem) == (
-        "With 3 seeds, a difference of 0.3 points would have been found with a probability of 71 %."
+        "With 3 seeds of average spread, a difference of 0.3 points would have been found with a probability of 71 %."
     )
     problem["power"] = {"0.001": 0.2, "0.002": 0.85, "0.003": None}  # what no number could be found for is left out
     assert "difference of 0.2 points would have been found with a probability of 85 %" in findings.power_sentence(
         problem
     )
+    problem["power"] = {"0.003": 0.02}
+    assert findings.power_sentence(problem).endswith(
+        "even a difference of 0.3 points would have been found with a probability of only 2 %."
+    )
     problem["splits"] = 5
-    assert findings.power_sentence(problem).startswith("With 5 splits, ")
+    assert findings.power_sentence(problem).startswith("With 5 splits ")
     problem["power"] = {}
     assert findings.power_sentence(problem) == "The figures rest on 5 splits."
+
+
+def test_a_choice_that_another_point_equals_is_called_a_close_call(problem):
+    entry = problem["candidates"]["sgd"]
+    chosen = entry["choices"][0]["hyperparameters"]
+    other = {"learning_rate": 3 * chosen["learning_rate"]}
+    epochs = problem["tuning"]["full"]["epochs"]
+
+    def tuned(scores):
+        both = zip((chosen, other), scores, strict=True)
+        rows = [(point, seed, score) for point, each in both for seed, score in enumerate(each)]
+        return [
+            {"hyperparameters": p, "seed": s, "split": 0, "epochs": epochs, "validation_score": v, "failed": False}
+            for p, s, v in rows
+        ]
+
+    entry["tuning"] = tuned([(0.90, 0.92), (0.89, 0.92)])
+    assert findings.close_calls(problem)[0].startswith(
+        "Tuning with 3 seeds could not tell the choice from another for SGD ("
+    )
+    entry["tuning"] = tuned([(0.90, 0.92), (0.70, 0.72)])
+    assert findings.close_calls(problem) == []
+
+
+def test_who_is_worse_than_all_the_others_is_named(problem):
+    names = ("a", "b", "c", "d", "e")
+    word = dict.fromkeys(itertools.combinations(names, 2), "undecided") | {("a", "b"): "equal", ("c", "d"): "equal"}
+    word |= {pair: "better" for pair in word if pair[1] == "e"}
+    first = Pair(**{field: problem["pairs"][0][field] for field in Pair._fields})
+    pairs = [first._replace(a=a, b=b, verdict=verdict) for (a, b), verdict in word.items()]
+    problem["candidates"] = dict.fromkeys(names, problem["candidates"]["adam"])
+    said = findings.answer("digits", problem, names, pairs, summary.statistics.interval([0.5, 0.6]))[0]
+    assert said.startswith("On digits, e is worse than all the others; of the 10 pairs, ")
 
 
 def test_one_candidate_and_one_seed_claim_nothing(problem):

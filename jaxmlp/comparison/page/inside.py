@@ -132,7 +132,9 @@ def write_page(path: Path, results: Mapping[str, Any], curves: Mapping[str, np.n
             runs = {display(candidate): one for candidate, one in found.items()}
             groups[display(name)] = group(paragraph, runs, looks)
     if groups:
-        _files.write(path, text(groups, report.origin(results).split(". ", 1)[1]))
+        _files.write(
+            path, text(groups, "See report.html for the comparison. " + report.origin(results).split(". ", 1)[1])
+        )
     else:
         path.unlink(missing_ok=True)
 

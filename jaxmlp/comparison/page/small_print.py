@@ -148,7 +148,7 @@ def _race(problem):
 
 def _verdicts(problem):
     errors = [look["error"] for look in problem["race"]["looks"]]
-    levels = [f"{100 * verdicts.level_of_each_pair(len(problem['candidates']), 1 - e):.4g} %" for e in errors]
+    levels = [f"{100 * verdicts.level_of_each_pair(len(problem['candidates']), 1 - e):.6g} %" for e in errors]
     by_look = " (by the look that tested it last)" if len(levels) > 1 else ""
     pairs = len(problem["pairs"])
     examples = any(pair["examples_variance"] is not None for pair in problem["pairs"])

@@ -114,7 +114,7 @@ def from_csv(path: str | Path, target: str, *, task: str | None = None, **settin
     found: dict[str, Any] = {
         "name": _name(path),
         "data": ((x_train, y_train), (x_test, y_test)),
-        "batch_size": 32 if rows < 5000 else 128,
+        "batch_size": min(32, max(1, len(train) // 2)) if rows < 5000 else 128,
         "epochs": 40 if rows < 5000 else 20 if rows < 50_000 else 10,
         "loss": "mean_squared_error" if regression else "softmax_cross_entropy",
         "score": "r2" if regression else "accuracy",
