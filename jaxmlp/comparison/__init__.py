@@ -12,7 +12,8 @@ first used.
   hyperparameters to an optimizer), trials (which can compete).
 - Work: problems (tasks and data), scores (what decides which is better), plans
   (what decides the numbers), protocol (their execution), tuning (the search), study (the training runs), measures,
-  schedule (many runs on a few cores), race (looks at the verdicts).
+  schedule (many runs on a few cores), workers (other processes and machines do them) and sending (what these are sent),
+  race (looks at the verdicts).
 - Statistics: statistics, verdicts (over all pairs), speed, timing.
 - Files: store (finished runs of an interrupted experiment), entries (what is written of a problem), record
   (JSON, and where its numbers came from), records (the record in its folder: read, written, joined), growing (further
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
         report,
         schedule,
         scores,
+        sending,
         spaces,
         speed,
         statistics,
@@ -70,6 +72,7 @@ if TYPE_CHECKING:
         tuning,
         verdicts,
         wording,
+        workers,
     )
     from jaxmlp.comparison.candidates import Candidate
     from jaxmlp.comparison.comparing import Comparison, Progress, compare
@@ -114,6 +117,7 @@ __all__ = [
     "report",
     "schedule",
     "scores",
+    "sending",
     "spaces",
     "speed",
     "statistics",
@@ -129,6 +133,7 @@ __all__ = [
     "uniform",
     "verdicts",
     "wording",
+    "workers",
 ]
 
 _MODULE_OF = {

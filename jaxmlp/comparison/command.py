@@ -4,6 +4,7 @@ It tunes each optimizer's hyperparameters on a validation part, freezes the choi
 and measures those runs on the test set. merge joins records, and check tries optimizers for one step.
 """
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +12,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from jaxmlp.comparison import comparing, console, growing, options, problems, records, report, store, trials
+from jaxmlp.comparison import comparing, console, growing, options, problems, records, report, store, trials, workers
 from jaxmlp.comparison.page import inside
 from jaxmlp.comparison.problems import Problem
+from jaxmlp.comparison.wording import count
 from jaxmlp.datasets import DatasetUnavailableError
 
 __docformat__ = "google"
@@ -69,13 +71,33 @@ def _run(given, screen):
     store.check_start(folder / store.UNFINISHED, resume=given.resume)
     if given.add_seeds:
         records.read(folder)
+    with contextlib.ExitStack() as stack:
+        crew = _workers(given, stack, screen)
+        _trained(work, folder, crew, screen)
+    _report_afterwards(folder, screen)
+
+
+def _workers(given, stack, screen):
+    """The workers of --cluster."""
+    if given.cluster is None:
+        return None
+    client = stack.enter_context(workers.cluster(given.cluster))
+    many = len(client.nthreads())
+    joins = "others may join" if many else "it waits for some: dask worker ADDRESS"
+    screen.print(f"{count(many, 'worker')} at {escape(given.cluster)}; {joins}", highlight=False, soft_wrap=True)
+    return workers.Workers(client, data_dir=given.data_dir, mirror=given.mirror)
+
+
+def _trained(work, folder, crew, screen):
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with console.progress(screen) as bar:
-            work(screen, _shown_on(bar))
+            work(screen, _shown_on(bar), crew)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(console.left_after_interrupt(folder)) from None
+    except workers.LostError as error:
+        raise ValueError(f"{error}; {console.left_after_interrupt(folder)}") from error
     except OSError as error:
         if isinstance(error, DatasetUnavailableError) or not console.kept_runs(folder):
             raise
@@ -83,7 +105,6 @@ def _run(given, screen):
     finally:
         if made and not any(folder.iterdir()):
             folder.rmdir()
-    _report_afterwards(folder, screen)
 
 
 def _check_alone(given, option, taken, since):
@@ -121,7 +142,7 @@ def _comparison(given):
     if not (given.overwrite or given.resume or given.add_seeds):
         records.check_free(given.output)
 
-    def work(screen, on_progress):
+    def work(screen, on_progress, crew):
         data, why = _data(given, wanted)
         screen.print(f"[bold]{', '.join(data)}[/bold]: {escape(why)}", highlight=False, soft_wrap=True)
         if given.csv is not None:
@@ -136,6 +157,7 @@ def _comparison(given):
             resume=given.resume,
             add_seeds=given.add_seeds or 0,
             instruments=given.instruments,
+            workers=crew,
             on_progress=on_progress,
         )
 
@@ -145,7 +167,7 @@ def _comparison(given):
 def _addition(given):
     """What trains further candidates of a finished record, under its own settings."""
     folder = given.output
-    taken = ("output", "space", "resume", "data_dir", "mirror")
+    taken = ("output", "space", "resume", "data_dir", "mirror", "cluster")
     _check_alone(given, "add", taken, "its settings and seeds are those of the record")
     results, _ = records.read(folder)
     if results["arguments"] is None:
@@ -161,11 +183,12 @@ def _addition(given):
     planned = {problem.name: options.plan_of(problem, grown, found) for problem in wanted}
     growing.check_plans(folder, results, planned)
 
-    def work(screen, on_progress):
+    def work(screen, on_progress, crew):
         data, _ = _data(grown, wanted)
         screen.print(f"adding {escape(', '.join(given.add))} to the record in {escape(str(folder))}", highlight=False)
         words = options.words_of(grown, list(data))
-        growing.add(folder, planned, data, arguments=words, resume=given.resume, on_progress=on_progress)
+        more = {"arguments": words, "resume": given.resume, "workers": crew, "on_progress": on_progress}
+        growing.add(folder, planned, data, **more)
 
     return work
 

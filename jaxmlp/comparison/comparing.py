@@ -42,6 +42,7 @@ from jaxmlp.comparison.problems import Problem, ProblemData
 from jaxmlp.comparison.spaces import Dimension
 from jaxmlp.comparison.summary import Summary
 from jaxmlp.comparison.verdicts import Pair
+from jaxmlp.comparison.workers import Team, Workers
 
 __docformat__ = "google"
 __all__ = ["PAGE", "Comparison", "Progress", "compare", "train", "write_report"]
@@ -156,6 +157,7 @@ def compare(
     instruments: bool = False,
     data_dir: str | Path | None = None,
     mirror: str | None = None,
+    executor: Any = None,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> Comparison:
     """Compare optimizers: tune each on a validation part, freeze the choice, train it from fresh seeds, give verdicts.
@@ -185,6 +187,8 @@ def compare(
             measured on a page of its own, instruments.html.
         data_dir: data set directory, as for jaxmlp.datasets.load.
         mirror: as for jaxmlp.datasets.load.
+        executor: trains in other processes or on other machines: a concurrent.futures executor, a
+            dask.distributed.Client, or anything else that workers.Workers takes. The numbers are the same.
         on_progress: called with a Progress whenever runs end.
 
     Returns:
@@ -192,6 +196,7 @@ def compare(
 
     Raises:
         ValueError: a setting, a problem or its data cannot be used; raised before anything is trained.
+        workers.LostError: the worker of a piece died at every try; what has ended is kept in output.
 
     Example:
         >>> import jaxmlp.comparison.problems as known
@@ -222,19 +227,22 @@ def compare(
     planned = {p.name: plans.make_plan(p, competitors, **settings) for p in _named(problems)}
     if output is not None and not (overwrite or resume):
         records.check_free(Path(output))
+    workers = None if executor is None else Workers(executor, data_dir=data_dir, mirror=mirror)
     folder = None if data_dir is None else Path(data_dir)
     data = {name: known.load(plan.problem, data_dir=folder, mirror=mirror) for name, plan in planned.items()}
     told: Any = {
         "command": "jaxmlp.comparison.compare, called from Python",
         "why": "named by the caller",
         "instruments": instruments,
+        "workers": workers,
+        "on_progress": on_progress,
     }
     if output is None:
         with tempfile.TemporaryDirectory() as folder:
-            results, curves = train(planned, data, Path(folder), on_progress=on_progress, **told)
+            results, curves = train(planned, data, Path(folder), **told)
         return Comparison(results | {"seconds_of_last_call": time.perf_counter() - started}, curves, None)
     folder = Path(output)
-    train(planned, data, folder, resume=resume, on_progress=on_progress, **told)
+    train(planned, data, folder, resume=resume, **told)
     results, curves = records.read(folder)
     write_report(folder, results, curves)
     return Comparison(results, curves, folder / PAGE)
@@ -251,6 +259,7 @@ def train(
     resume: bool = False,
     add_seeds: int = 0,
     instruments: bool = False,
+    workers: Workers | None = None,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Train what the plans say, and write the record and the curves into the folder.
@@ -265,6 +274,7 @@ def train(
         resume: continue with what is kept.
         add_seeds: extend the finished record in the folder by further seeds of each candidate.
         instruments: train the first run of each candidate's race once more, with instruments.
+        workers: train and take the times; None: this process does.
         on_progress: called with a Progress whenever runs end.
 
     Returns:
@@ -287,7 +297,8 @@ def train(
     digests = {name: record.digest(*jax.tree.leaves(parts)) for name, parts in data.items()}
     described = {name: plan.describe() for name, plan in planned.items()}
     identity = {"plans": described, "data": digests, "provenance": origin, "added_seeds": add_seeds}
-    before, added, watched = _finished(folder, identity, add_seeds) if add_seeds else ({}, [], False)
+    before, added, watched, places = _finished(folder, identity, add_seeds) if add_seeds else ({}, [], False, [])
+    teams = {} if workers is None else {n: Team(workers, plan, digests[n]) for n, plan in planned.items()}
     runs = store.RunStore(folder / store.UNFINISHED, identity, resume=resume)
     studies: dict[str, Any] = {}
     curves: dict[str, np.ndarray] = {}
@@ -306,6 +317,7 @@ def train(
                 before=before.get(name),
                 add_seeds=add_seeds,
                 instruments=instruments or watched,
+                team=teams.get(name),
             )
             studies[name] = study | {"data_sha256": digests[name]}
             curves |= {f"{name}/{path}": values for path, values in found.items()}
@@ -319,6 +331,8 @@ def train(
             "problems": studies,
             "seconds_of_last_call": time.perf_counter() - started,
         }
+        if places or runs.places:
+            results["places"] = record.of_places(runs.places.values(), places)
         replaced = _problems_of(folder)
         results = records.write(folder, results, curves)
         runs.discard()
@@ -326,6 +340,8 @@ def train(
             (folder / f"{name}-{kind}.png").unlink(missing_ok=True)
     finally:
         runs.close()
+        if workers is not None:
+            workers.close()
     return results, curves
 
 
@@ -411,7 +427,7 @@ def _finished(folder, identity, add_seeds):
         for name, entry in results["problems"].items()
     }
     watched = any(path.split("/")[2:3] == [INSIDE] for path in curves)
-    return finished, [*results["added_seeds"], add_seeds], watched
+    return finished, [*results["added_seeds"], add_seeds], watched, results.get("places", [])
 
 
 def _plain_row(row):

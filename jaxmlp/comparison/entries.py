@@ -286,8 +286,9 @@ def _throughput(plan, store, study, finished):
     """Operations per second of the sweeps' matrix products, compilation included, and of the machine's own."""
     problem = plan.problem
     sizes = problem.sizes(study.data)
-    if jax.default_backend() != "cpu" or sizes is None or sizes[0] * problem.batch_size <= 50_000:
-        return None  # a smaller network does not spend its time on matrix products, and their rate would mean nothing
+    if store.places or jax.default_backend() != "cpu" or sizes is None or sizes[0] * problem.batch_size <= 50_000:
+        # Done elsewhere; or a small network, which does not spend its time on matrix products.
+        return None
     operations = seconds = 0.0
     for tables in finished.tables.values():
         for phase, table in tables.items():

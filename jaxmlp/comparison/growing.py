@@ -15,6 +15,7 @@ from jaxmlp.comparison.plans import Plan
 from jaxmlp.comparison.problems import ProblemData
 from jaxmlp.comparison.store import Arrays
 from jaxmlp.comparison.study import RACE
+from jaxmlp.comparison.workers import Team, Workers
 
 __docformat__ = "google"
 __all__ = ["add", "check_plans"]
@@ -62,6 +63,7 @@ def add(
     *,
     arguments: list[str] | None,
     resume: bool = False,
+    workers: Workers | None = None,
     on_progress: Callable[[Progress], object] | None = None,
 ) -> tuple[dict[str, Any], Arrays]:
     """Train the candidates that a finished record lacks, with as many seeds, and write the record with all of them.
@@ -74,6 +76,7 @@ def add(
         data: problem -> its three parts.
         arguments: of the command that makes the whole record.
         resume: continue with the runs that are kept in the folder.
+        workers: train and take the times; None: this process does.
         on_progress: called with a Progress whenever runs end.
 
     Returns:
@@ -97,6 +100,11 @@ def add(
             {"data": {name: before}}, {"data": {name: now}}, what, "find them, or run the comparison again"
         )
     identity = {"plans": {n: p.describe() for n, p in planned.items()}, "adds_to": results["curves"]["crc32"]}
+    teams = (
+        {}
+        if workers is None
+        else {n: Team(workers, p, results["problems"][n]["data_sha256"]) for n, p in planned.items()}
+    )
     runs = store.RunStore(folder / store.UNFINISHED, identity | {"provenance": origin}, resume=resume)
     studies, together = {}, {}
     try:
@@ -107,7 +115,7 @@ def add(
                     on_progress(Progress(name, activity, done, total))
 
             old = results["problems"][name], records.of_problem(name, curves)
-            entry, arrays = _grown(plan, data[name], old, runs, on_run)
+            entry, arrays = _grown(plan, data[name], old, runs, on_run, teams.get(name))
             studies[name] = entry
             together |= {f"{name}/{path}": values for path, values in arrays.items()}
         same = results["provenance"]["commit"] == origin["commit"]
@@ -118,14 +126,18 @@ def add(
             "problems": studies,
             "seconds_of_last_call": time.perf_counter() - started,
         }
+        if runs.places:
+            changes["places"] = record.of_places(runs.places.values(), results.get("places", ()))
         written = records.write(folder, results | changes, together)
         runs.discard()
     finally:
         runs.close()
+        if workers is not None:
+            workers.close()
     return written, together
 
 
-def _grown(plan, data, old, runs, on_run):
+def _grown(plan, data, old, runs, on_run, team):
     """The entry and the curves of a problem with the candidates that it lacks."""
     entry, curves = old
     finished = entries.read_finished(entry, curves)
@@ -133,14 +145,14 @@ def _grown(plan, data, old, runs, on_run):
     most = max(len(tables[RACE]["seed"]) for tables in finished.tables.values())
     own = dataclasses.replace(_narrowed(plan, lacking), seeds=most, max_seeds=None)
     instruments = any(path.split("/")[2:3] == [INSIDE] for path in curves)
-    added, arrays = protocol.execute(own, data, runs, on_run, instruments=instruments)
+    added, arrays = protocol.execute(own, data, runs, on_run, instruments=instruments, team=team)
     # As if it had taken part from the beginning: the looks are made again, with all candidates.
     kept = {part: entry["plan"][part] for part in ("seeds", "max_seeds")}
     added |= {"data_sha256": entry["data_sha256"], "race": entry["race"], "plan": added["plan"] | kept}
     what, remedy = "the candidates cannot be added", "run the comparison again with all of them"
     joined, together = records.join_problem(old, (added, arrays), what, remedy)
     chosen = {name: choices[0].point for name, choices in entries.read_finished(joined, together).choices.items()}
-    for name, seconds in protocol.timed(plan, data, runs, chosen).items():
+    for name, seconds in protocol.timed(plan, data, runs, chosen, team).items():
         joined["candidates"][name]["timing"] = {"seconds_per_epoch": seconds}
     return joined | {"timed_apart": False}, together
 

@@ -141,6 +141,7 @@ _NOT_REPEATED = {
     "report_only",
     "data_dir",
     "mirror",
+    "cluster",
 }
 
 
@@ -329,6 +330,12 @@ def parser() -> console.Parser:
         action="store_true",
         help="regenerate tables, pictures and page from the record in the output folder, without training; --output is "
         "the only other option that it takes",
+    )
+    add(
+        "--cluster",
+        metavar="ADDRESS",
+        help="train on the workers of a dask scheduler, such as tcp://10.0.0.1:8786, or of the file that its "
+        "--scheduler-file names; needs jaxmlp[cluster]",
     )
     console.add_data_options(found)
     return found

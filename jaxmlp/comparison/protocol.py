@@ -1,6 +1,5 @@
 """The protocol of a fair comparison: tune on a validation part, freeze the choice, race on fresh seeds, test."""
 
-import functools
 import hashlib
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ from jaxmlp.comparison.schedule import run_all
 from jaxmlp.comparison.store import Arrays, RunStore, quoted
 from jaxmlp.comparison.study import COARSE, FULL, RACE, Study, join
 from jaxmlp.comparison.tuning import Choice, Grid, Neighbourhood, Point, Sampled, Trial
+from jaxmlp.comparison.workers import Team
 
 __docformat__ = "google"
 __all__ = ["check_fits", "execute", "timed"]
@@ -53,6 +53,7 @@ def execute(
     before: Finished | None = None,
     add_seeds: int = 0,
     instruments: bool = False,
+    team: Team | None = None,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Run the whole protocol on one problem.
 
@@ -64,6 +65,7 @@ def execute(
         before: a finished comparison by the same plan, which is extended.
         add_seeds: with before, further seeds of each candidate.
         instruments: whether to train the first run of each candidate's race once more, with instruments.
+        team: trains and takes the times; None: this process does.
 
     Returns:
         (record, curves). The record is plain values. curves maps "candidate/phase/quantity" to an array whose first
@@ -82,13 +84,15 @@ def execute(
         ([{'hyperparameters': {'learning_rate': 0.1}, 'at_edge': ['learning_rate']}], (6, 1))
     """
     check_fits(plan, data)
-    execution = _Execution(plan, data, store, on_run)
+    execution = _Execution(plan, data, store, on_run, team)
     finished = execution.race() if before is None else execution.extend(before, add_seeds)
     entry, curves = describe_problem(plan, data, store, execution.study, finished)
     return entry, curves | (execution.inside(finished.choices) if instruments else {})
 
 
-def timed(plan: Plan, data: ProblemData, store: RunStore, choices: Mapping[str, Point]) -> dict[str, list[float]]:
+def timed(
+    plan: Plan, data: ProblemData, store: RunStore, choices: Mapping[str, Point], team: Team | None = None
+) -> dict[str, list[float]]:
     """Time candidates at their choices, in turns.
 
     Args:
@@ -96,6 +100,7 @@ def timed(plan: Plan, data: ProblemData, store: RunStore, choices: Mapping[str, 
         data: the three parts of the problem's data.
         store: keeps the times.
         choices: candidate -> point.
+        team: one of its workers takes them; None: this process does.
 
     Returns:
         Candidate -> seconds of an epoch, one for each turn.
@@ -103,23 +108,32 @@ def timed(plan: Plan, data: ProblemData, store: RunStore, choices: Mapping[str, 
     Example:
         >>> timed  # doctest: +SKIP
     """
-
-    def measure():
-        chosen = [(plan.candidates[name], point) for name, point in choices.items()]
-        return {
-            name: np.array(v)
-            for name, v in Study(plan.problem, data).seconds_per_epoch(chosen, plan.first_seed).items()
-        }
-
-    found = store.cached(f"{plan.problem.name}-timing-of-all", measure)
+    study = Study(plan.problem, data)
+    found = _times(f"{plan.problem.name}-timing-of-all", plan, study, store, choices, team)
     return {name: found[name].tolist() for name in choices}
+
+
+def _times(name, plan, study, store, choices, team):
+    """The times of candidates at their choices, kept under name, and the seconds that it took to take them."""
+    kept = store.kept(name)
+    if kept is None:
+        start = time.perf_counter()
+        chosen = [(plan.candidates[candidate], point) for candidate, point in choices.items()]
+        if team is None:
+            seconds, place = study.seconds_per_epoch(chosen, plan.first_seed), None
+        else:
+            seconds, place = team.seconds_per_epoch(chosen, plan.first_seed)
+        kept = {candidate: np.array(values) for candidate, values in seconds.items()}
+        kept["seconds"] = np.asarray(time.perf_counter() - start)
+        store.keep(name, kept, place)
+    return kept
 
 
 class _Execution:
     """The progress of one problem."""
 
-    def __init__(self, plan, data, store, on_run):
-        self.plan, self.store, self.on_run = plan, store, on_run
+    def __init__(self, plan, data, store, on_run, team):
+        self.plan, self.store, self.on_run, self.team = plan, store, on_run, team
         self.study = Study(plan.problem, data)
         self.examples = len(jax.tree.leaves(data.test)[0])
         self.asked = self.done = 0
@@ -131,9 +145,13 @@ class _Execution:
         tables: dict[str, dict[str, Arrays]] = {name: {} for name in plan.candidates}
         choices: dict[str, list[Choice]] = {name: [] for name in plan.candidates}
         seeds = self._seeds(0, plan.seeds)
-        for split in range(plan.splits):
-            works = {name: self._tuned_and_raced(name, split, seeds[split]) for name in plan.candidates}
-            for name, (choice, found) in self._run("tuning and race", works).items():
+        for splits in self._groups():
+            works = {
+                (name, split): self._tuned_and_raced(name, split, seeds[split])
+                for split in splits
+                for name in plan.candidates
+            }
+            for (name, _), (choice, found) in self._run("tuning and race", works).items():
                 choices[name].append(choice)
                 _append(tables[name], found)
         made, pairs = [], []
@@ -161,20 +179,30 @@ class _Execution:
 
     def inside(self, choices):
         """What instruments see inside the first run of each candidate's race."""
-        found = {}
-        for done, (name, chosen) in enumerate(choices.items()):
-            self.on_run(f"{self.plan.problem.name}: instruments", done, len(choices))
-            point, seed = chosen[0].point, self.plan.first_seed
-            told = hashlib.sha256(f"{name} {point}".encode()).hexdigest()[:12]
-            kept = self.store.cached(
-                f"{self.plan.problem.name}-{quoted(name)[:40]}-{inside.INSIDE}-{seed}-{told}",
-                functools.partial(self._inside, self.plan.candidates[name], point, seed),
-            )
-            found |= {f"{quoted(name)}/{inside.INSIDE}/{path}": values for path, values in kept.items()}
-        return found
+        seed, found, missing = self.plan.first_seed, {}, {}
+        for name, chosen in choices.items():
+            told = hashlib.sha256(f"{name} {chosen[0].point}".encode()).hexdigest()[:12]
+            kept_as = f"{self.plan.problem.name}-{quoted(name)[:40]}-{inside.INSIDE}-{seed}-{told}"
+            found[name] = self.store.kept(kept_as)
+            if found[name] is None:
+                missing[name] = kept_as, (self.plan.candidates[name], chosen[0].point, seed)
+        calls = {name: call for name, (_, call) in missing.items()}
+        activity = f"{self.plan.problem.name}: instruments"
+        self.on_run(activity, len(choices) - len(missing), len(choices))
+        for name, arrays, place in self.team.inside(calls) if self.team else self._inside(calls):
+            kept_as, _ = missing.pop(name)
+            self.store.keep(kept_as, arrays, place)
+            found[name] = arrays
+            self.on_run(activity, len(choices) - len(missing), len(choices))
+        return {
+            f"{quoted(name)}/{inside.INSIDE}/{path}": values
+            for name, arrays in found.items()
+            for path, values in arrays.items()
+        }
 
-    def _inside(self, candidate, point, seed):
-        return inside.arrays_of(self.study.inside(candidate, point, seed))
+    def _inside(self, calls):
+        for name, call in calls.items():
+            yield name, inside.arrays_of(self.study.inside(*call)), None
 
     def _look(self, tables, pairs, look, index, added):
         plan = self.plan
@@ -190,10 +218,20 @@ class _Execution:
     def _race_on(self, tables, choices, names, seeds):
         """Train so many runs of the named candidates as are missing, and put them into their tables."""
         missing = {name: self._seeds(len(tables[name][RACE]["seed"]), seeds) for name in names}
-        for split in range(self.plan.splits):
-            works = {n: self._raced(n, split, choices[n][split], missing[n][split]) for n in names if missing[n][split]}
-            for name, found in self._run("further seeds", works).items():
+        for splits in self._groups():
+            works = {
+                (name, split): self._raced(name, split, choices[name][split], missing[name][split])
+                for split in splits
+                for name in names
+                if missing[name][split]
+            }
+            for (name, _), found in self._run("further seeds", works).items():
                 _append(tables[name], {RACE: found})
+
+    def _groups(self):
+        """The splits that are worked on at the same time: in this process one, so that one is on its device."""
+        every = range(self.plan.splits)
+        return [every] if self.team else [[split] for split in every]
 
     def _search(self, name, split):
         plan = self.plan
@@ -233,19 +271,11 @@ class _Execution:
             total = max(self.plan.runs, self.asked)
             self.on_run(f"{self.plan.problem.name}: {activity}", self.done, total)
 
-        return run_all(works, self.store, on_jobs)
+        return run_all(works, self.store, on_jobs, crew=self.team)
 
     def _timing(self, choices):
-        chosen = [(self.plan.candidates[name], found[0].point) for name, found in choices.items()]
-
-        def measure():
-            start = time.perf_counter()
-            seconds = self.study.seconds_per_epoch(chosen, self.plan.first_seed)
-            return {name: np.array(values) for name, values in seconds.items()} | {
-                "seconds": np.asarray(time.perf_counter() - start)
-            }
-
-        return self.store.cached(f"{self.plan.problem.name}-timing", measure)
+        first = {name: found[0].point for name, found in choices.items()}
+        return _times(f"{self.plan.problem.name}-timing", self.plan, self.study, self.store, first, self.team)
 
 
 def _append(tables, found):

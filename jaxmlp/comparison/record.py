@@ -7,9 +7,10 @@ import math
 import os
 import platform
 import subprocess
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -18,12 +19,68 @@ import jaxmlp
 from jaxmlp import _files
 
 __docformat__ = "google"
-__all__ = ["FORMAT", "digest", "plain", "provenance", "read", "save_text", "seal", "write"]
+__all__ = [
+    "FORMAT",
+    "Place",
+    "digest",
+    "here",
+    "of_places",
+    "plain",
+    "provenance",
+    "read",
+    "save_text",
+    "seal",
+    "write",
+]
 
 FORMAT = 3
 """Of the record of a comparison."""
 
 _PACKAGES = ("jax", "jaxlib", "optax", "numpy", "scikit-learn", "tensorflow-datasets")
+
+
+class Place(NamedTuple):
+    """Where a piece of a comparison was done."""
+
+    host: str
+    """Name of the machine."""
+
+    process: int
+    """Number of the process on it."""
+
+    device: str
+    """What JAX calls its devices, and a CPU's threads, on which last digits of large matrix products depend."""
+
+    def __str__(self) -> str:
+        """Return it for a message."""
+        return f"process {self.process} on {self.host}"
+
+
+def here() -> Place:
+    """Return the place of this process.
+
+    Example:
+        >>> here().process == os.getpid()
+        True
+    """
+    return Place(platform.node(), os.getpid(), _devices())
+
+
+def of_places(places: Iterable[Place], earlier: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
+    """Count pieces by their places, for a record.
+
+    Args:
+        places: of the pieces.
+        earlier: counts to add them to.
+
+    Example:
+        >>> of_places([Place("node1", 7, "cpu"), Place("node1", 7, "cpu")])
+        [{'host': 'node1', 'process': 7, 'device': 'cpu', 'pieces': 2}]
+    """
+    counts = Counter(places)
+    for each in earlier:
+        counts[Place(*(each[field] for field in Place._fields))] += each["pieces"]
+    return [{**place._asdict(), "pieces": count} for place, count in sorted(counts.items())]
 
 
 def provenance() -> dict[str, Any]:
@@ -36,12 +93,11 @@ def provenance() -> dict[str, Any]:
         >>> sorted(provenance())
         ['commit', 'cpus', 'device', 'machine', 'versions']
     """
-    device = jax.devices()[0]
     return {
         "versions": {"python": platform.python_version(), "jaxmlp": jaxmlp.__version__}
         | {name: _version(name) for name in _PACKAGES},
-        "device": f"{device.device_kind} ({device.platform})",
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "device": _device(),
+        "cpus": _cpus(),
         "machine": f"{platform.system()} {platform.machine()}",
         "commit": _commit(),
     }
@@ -159,6 +215,24 @@ def plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return value
+
+
+def _device():
+    device = jax.devices()[0]
+    return f"{device.device_kind} ({device.platform})"
+
+
+def _devices():
+    count = jax.local_device_count()
+    found = _device() if count == 1 else f"{count} x {_device()}"
+    if jax.default_backend() != "cpu":
+        return found
+    threads = os.environ.get("NPROC") or _cpus()  # as XLA decides
+    return f"{found} of {threads} {'thread' if str(threads) == '1' else 'threads'}"
+
+
+def _cpus():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _version(package):

@@ -223,8 +223,10 @@ def merge(folders: Sequence[Path], output: Path) -> None:
     commits = {each["provenance"]["commit"] for each, _ in found}
     words = _joined_words([each for each, _ in found])
     joined = {f"{name}/{path}": values for name, (_, of) in problems.items() for path, values in of.items()}
+    places = [place for each, _ in found for place in each.get("places", ())]
     written = {
         **results,
+        **({"places": record.of_places((), places)} if places else {}),
         "arguments": words,
         "command": command_of(words) if words else " && ".join(each["command"] for each, _ in found),
         "provenance": results["provenance"] | {"commit": commits.pop() if len(commits) == 1 else None},

@@ -12,7 +12,7 @@ from rich.table import Table
 from jaxmlp.comparison import findings
 from jaxmlp.comparison.summary import Summary
 from jaxmlp.comparison.tables import all_cells, result_cells, seeds
-from jaxmlp.comparison.wording import count, display
+from jaxmlp.comparison.wording import count, display, in_places
 
 __docformat__ = "google"
 __all__ = ["caution", "latex_table", "markdown", "markdown_tables", "origin", "screen_tables"]
@@ -110,11 +110,12 @@ def origin(results: Mapping[str, Any]) -> str:
     spread = any(findings.units(problem) > 1 for problem in results["problems"].values())
     head = f"±: 95 % interval ({runs})" if spread else f"One run each ({runs})"
     commit = made["commit"] or "unknown"
-    return f"{head}. {versions}; {made['device']}, {count(made['cpus'], 'CPU')}; commit {commit}."
+    where = "; trained " + in_places(results["places"]) if results.get("places") else ""
+    return f"{head}. {versions}; {made['device']}, {count(made['cpus'], 'CPU')}{where}; commit {commit}."
 
 
 def caution(results: Mapping[str, Any]) -> str:
-    """Warn of code that nobody can get again; empty where there is nothing to warn of.
+    """Warn of what nobody can get again bit for bit; empty where there is nothing to warn of.
 
     Args:
         results: the whole record.
@@ -124,12 +125,15 @@ def caution(results: Mapping[str, Any]) -> str:
         >>> caution(toy.RECORD).split(",")[0]
         'The commit of the code is unknown'
     """
-    commit = results["provenance"]["commit"]
+    commit, found = results["provenance"]["commit"], []
     if not commit:
-        return "The commit of the code is unknown, so that these numbers cannot be traced to a version of it."
-    if commit.endswith("+changes"):
-        return "Files of the code differed from its commit, so that these numbers cannot be traced to a version of it."
-    return ""
+        found.append("The commit of the code is unknown, so that these numbers cannot be traced to a version of it.")
+    elif commit.endswith("+changes"):
+        text = "Files of the code differed from its commit, so that these numbers cannot be traced to a version of it."
+        found.append(text)
+    if len({place["device"] for place in results.get("places", ())}) > 1:
+        found.append("Runs were trained on different devices, whose rounding differs.")
+    return " ".join(found)
 
 
 def markdown(text: str) -> str:

@@ -1,19 +1,20 @@
-"""Many pieces of work on a few cores: what is done is kept, and nobody waits for what somebody else compiles."""
+"""Many pieces of work for threads or other workers: what is done is kept, and nobody waits for another's compiling."""
 
 import os
 import time
-from collections.abc import Callable, Generator, Hashable, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Generator, Hashable, Iterable, Mapping
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
+from jaxmlp.comparison.record import Place
 from jaxmlp.comparison.store import Arrays, RunStore
 from jaxmlp.training.settings import applied, thread_settings
 
 __docformat__ = "google"
-__all__ = ["Job", "Work", "run_all"]
+__all__ = ["Crew", "Job", "Work", "run_all"]
 
 
 class Job(NamedTuple):
@@ -34,14 +35,47 @@ class Job(NamedTuple):
     compute: Callable[[], Arrays]
     """Does the work."""
 
+    piece: Any = None
+    """What another process has to know to do the work."""
+
 
 Work = Generator[list[Job], list[Arrays], Any]
 """Yields jobs, is sent their results in the same order, and returns what it was for."""
 
 
+class Crew(Protocol):
+    """Who does jobs: threads of this process, or the workers of an executor."""
+
+    at_once: float
+    """Jobs to start before one has ended."""
+
+    shares: bool
+    """Whether all use what one has compiled."""
+
+    def start(self, job: Job) -> Any:
+        """Start a job, and return what stands for it; hashable."""
+        ...
+
+    def ended(self, started: Collection[Any]) -> Iterable[Any]:
+        """Wait until one or more of those that were started have ended, and return these."""
+        ...
+
+    def result(self, ended: Any) -> tuple[Arrays, Place | None]:
+        """Return what a job computed, and where if that is not this process; raise its exception."""
+        ...
+
+    def stop(self, started: Collection[Any]) -> None:
+        """Give up what has not ended, without waiting."""
+        ...
+
+
 def run_all(
-    works: Mapping[str, Work], store: RunStore, on_jobs: Callable[[str, int, int], None], workers: int | None = None
-) -> dict[str, Any]:
+    works: Mapping[Any, Work],
+    store: RunStore,
+    on_jobs: Callable[[Any, int, int], None],
+    workers: int | None = None,
+    crew: Crew | None = None,
+) -> dict[Any, Any]:
     """Do several works side by side.
 
     Each work waits for the jobs that it asked for; meanwhile the cores are busy with those of the others. So a search
@@ -54,6 +88,7 @@ def run_all(
             results it holds are not done again.
         on_jobs: called as on_jobs(name of the work, runs asked for, runs done) whenever either changes, by so much.
         workers: threads; None: one per CPU on a CPU, otherwise one.
+        crew: who does the jobs; None: the threads.
 
     Returns:
         Name -> what the work returned.
@@ -69,53 +104,73 @@ def run_all(
         >>> run_all({"a": work()}, store, lambda name, asked, done: None)
         {'a': 2.0}
     """
-    return _Schedule(works, store, on_jobs).run(workers or _workers())
+    return _Schedule(works, store, on_jobs).run(crew or _Threads(workers or _workers()))
+
+
+class _Threads:
+    """The threads of this process as a crew."""
+
+    shares = True
+
+    def __init__(self, count):
+        self.at_once = count
+        self._pool, self._settings = ThreadPoolExecutor(count), thread_settings()
+
+    def start(self, job):
+        return self._pool.submit(self._compute, job)
+
+    def _compute(self, job):
+        with applied(self._settings):
+            return job.compute()
+
+    def ended(self, started):
+        return wait(started, return_when=FIRST_COMPLETED).done
+
+    def result(self, ended):
+        return ended.result(), None
+
+    def stop(self, started):
+        # Not waiting: a run cannot be stopped, and an interrupted comparison should end at once.
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Schedule:
     def __init__(self, works, store, on_jobs):
         self.works, self.store, self.on_jobs = works, store, on_jobs
-        self.finished: dict[str, Any] = {}
-        self.results: dict[str, list[Arrays | None]] = {}  # of the jobs that each work waits for
-        self.queue: list[tuple[str, int, Job]] = []  # jobs that nobody has started
-        self.running: dict[Future[Arrays], tuple[str, int, Job]] = {}
+        self.finished: dict[Any, Any] = {}
+        self.results: dict[Any, list[Arrays | None]] = {}  # of the jobs that each work waits for
+        self.queue: list[tuple[Any, int, Job]] = []  # jobs that nobody has started
+        self.running: dict[Any, tuple[Any, int, Job]] = {}  # by what the crew returned for them
         self.compiled: set[Hashable] = set()
 
-    def run(self, workers):
+    def run(self, crew):
         self.last = time.perf_counter()
-        for name in self.works:
-            self._go_on(name, None)
-        pool, settings = ThreadPoolExecutor(workers), thread_settings()
-
-        def compute(job):
-            with applied(settings):
-                return job.compute()
-
         try:
+            for name in self.works:
+                self._go_on(name, None)
             while self.queue or self.running:
-                while len(self.running) < workers and (entry := self._next()):
-                    self.running[pool.submit(compute, entry[2])] = entry
-                for future in wait(self.running, return_when=FIRST_COMPLETED).done:
-                    self._done(*self.running.pop(future), future.result())
+                while len(self.running) < crew.at_once and (entry := self._next(crew)):
+                    self.running[crew.start(entry[2])] = entry
+                for ended in crew.ended(self.running):
+                    self._done(*self.running.pop(ended), *crew.result(ended))
         finally:
-            # Not waiting: a run cannot be stopped, and an interrupted comparison should end at once.
-            pool.shutdown(wait=False, cancel_futures=True)
+            crew.stop(self.running)
         return {name: self.finished[name] for name in self.works}
 
-    def _next(self):
-        """Take the first job from the queue whose program nobody is compiling."""
-        compiling = {job.program for _, _, job in self.running.values()} - self.compiled
+    def _next(self, crew):
+        """Take the first job from the queue; where programs are shared, one whose program nobody is compiling."""
+        compiling = {job.program for _, _, job in self.running.values()} - self.compiled if crew.shares else ()
         for index, (_, _, job) in enumerate(self.queue):
             if job.program not in compiling:
                 return self.queue.pop(index)
         return None
 
-    def _done(self, name, index, job, arrays):
+    def _done(self, name, index, job, arrays, place):
         self.compiled.add(job.program)
         now = time.perf_counter()
         arrays = arrays | job.columns | {"seconds": np.full(job.runs, (now - self.last) / job.runs)}
         self.last = now
-        self.store.keep(job.name, arrays)
+        self.store.keep(job.name, arrays, place)
         self.on_jobs(name, 0, job.runs)
         waiting = self.results[name]
         waiting[index] = arrays

@@ -19,6 +19,7 @@ import numpy as np
 
 from jaxmlp._files import writing
 from jaxmlp.comparison import record
+from jaxmlp.comparison.record import Place
 
 try:
     import fcntl
@@ -47,6 +48,7 @@ _DISCARDED = f".{UNFINISHED}-"
 _OWNER = "owner"
 _PLAN = "plan.json"
 _DIGEST = "digest"
+_PLACE = "done at"  # no name of an argument
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}  # of a file system without them
 
 
@@ -82,6 +84,8 @@ class RunStore:
             OSError: the folder cannot be written.
         """
         self.folder = folder
+        self.places: dict[str, Place] = {}
+        """Name -> where it was done, of what was kept with its place and was asked for."""
         plan = record.plain(plan)
         self._plan = hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()
         check_start(folder, resume=resume)
@@ -121,13 +125,22 @@ class RunStore:
         arrays = load_arrays(path)
         if arrays is None or _DIGEST not in arrays:
             return None
-        digest = arrays.pop(_DIGEST)
-        return arrays if str(digest) == self._digest(name, arrays) else None
+        digest, place = arrays.pop(_DIGEST), arrays.pop(_PLACE, None)
+        if str(digest) != self._digest(name, arrays):
+            return None
+        if place is not None:
+            host, process, device = map(str, place)
+            self.places[name] = Place(host, int(process), device)
+        return arrays
 
-    def keep(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-        """Keep arrays under name."""
+    def keep(self, name: str, arrays: Mapping[str, np.ndarray], place: Place | None = None) -> None:
+        """Keep arrays under name, with the place where they were made if that is not this process."""
         arrays = {key: np.asarray(values) for key, values in arrays.items()}
-        save_arrays(self.folder / f"{name}.npz", arrays | {_DIGEST: np.asarray(self._digest(name, arrays))})
+        about = {_DIGEST: np.asarray(self._digest(name, arrays))}
+        if place is not None:
+            about[_PLACE] = np.asarray(list(map(str, place)))
+            self.places[name] = place
+        save_arrays(self.folder / f"{name}.npz", arrays | about)
 
     def _digest(self, name, arrays):
         named = [self._plan, name, *sorted(arrays)]

@@ -7,6 +7,7 @@ each hyperparameter.
 import dataclasses
 import functools
 import hashlib
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -29,7 +30,7 @@ from jaxmlp.data import Examples
 from jaxmlp.instruments import Readings
 
 __docformat__ = "google"
-__all__ = ["COARSE", "FULL", "RACE", "Phase", "Study", "join"]
+__all__ = ["COARSE", "FULL", "RACE", "Phase", "Piece", "Study", "join"]
 
 COARSE, FULL, RACE = "coarse", "full", "race"
 
@@ -64,6 +65,25 @@ class Phase(NamedTuple):
     """Name of the loss over all measured examples; None to leave it out."""
 
 
+class Piece(NamedTuple):
+    """What decides the runs of one job: every point with every seed."""
+
+    phase: str
+    """COARSE, FULL or RACE."""
+
+    split: int
+    """Number of the split."""
+
+    candidate: Candidate
+    """What is trained."""
+
+    points: list[Point]
+    """Hyperparameters, those of training equal in all."""
+
+    seeds: list[int]
+    """Of the runs at each point."""
+
+
 class Study:
     """The training runs on one problem.
 
@@ -93,6 +113,7 @@ class Study:
         self._phases: dict[tuple[str, int], Phase] = {}
         self._early = early
         self._variants: dict[tuple[tuple[str, float], ...], Study] = {}
+        self._lock = threading.RLock()  # of phases and variants, which are made when they are first used
 
     def phase(self, name: str, split: int) -> Phase:
         """Return what the runs of a phase have in common on one split of the training data."""
@@ -116,15 +137,23 @@ class Study:
         """
         found = []
         for of_training, group in _by_training(candidate, runs):
-            study = self._variant(of_training)
-            common = study.phase(phase, split)
-            most = study._runs_of_a_job(common)
+            with self._lock:
+                study = self._variant(of_training)
+                most = study._runs_of_a_job(study.phase(phase, split))
             for points, seeds in _rectangles(group):
                 many = max(1, most // len(seeds))
                 for some in _batched(points, many):
                     for few in _batched(seeds, most):
-                        found.append(study._job(common, candidate, split, some, few))
+                        piece = Piece(phase, split, candidate, some, few)
+                        found.append(study._job(piece, functools.partial(self.train, piece)))
         return found
+
+    def train(self, piece: Piece) -> Arrays:
+        """Do the runs of a piece, in any thread."""
+        with self._lock:
+            study = self._variant(piece.candidate.of_training(piece.points[0]))
+            phase = study.phase(piece.phase, piece.split)
+        return study._train(phase, piece.candidate, piece.points, piece.seeds)
 
     def _variant(self, of_training):
         """The study with another batch size or dropout, whose programs are compiled apart."""
@@ -261,7 +290,8 @@ class Study:
             return 2**31  # sweep vectorises them, in pieces that fit the memory
         return int(np.clip(_JOB_OPERATIONS // self.operations(phase, 1), 1, _MOST_RUNS))
 
-    def _job(self, phase, candidate, split, points, seeds):
+    def _job(self, piece, compute):
+        phase, split, candidate, points, seeds = piece
         runs = [(point, seed) for point in points for seed in seeds]
         columns = {
             "split": np.full(len(runs), split),
@@ -270,10 +300,9 @@ class Study:
         }
         # Names of candidates may hold anything; a digest tells points apart that look alike when they are rounded.
         told = hashlib.sha256(f"{candidate.name} {points}".encode()).hexdigest()[:12]
-        name = f"{self.problem.name}-{quoted(candidate.name)[:40]}-{phase.name}-{split}-{seeds[0]}-{told}"
-        compute = functools.partial(self._train, phase, candidate, points, seeds)
-        program = (candidate.name, phase.name, self.problem.batch_size, self.problem.dropout)
-        return Job(name, program, len(runs), columns, compute)
+        name = f"{self.problem.name}-{quoted(candidate.name)[:40]}-{phase}-{split}-{seeds[0]}-{told}"
+        program = (candidate.name, phase, self.problem.batch_size, self.problem.dropout)
+        return Job(name, program, len(runs), columns, compute, piece)
 
     def _loss(self, candidate, point):
         """The loss to train by: with a penalty if one is searched."""
@@ -298,8 +327,9 @@ class Study:
         Returns:
             Instrument -> what it measured.
         """
-        study = self._variant(candidate.of_training(point))
-        phase = study.phase(RACE, 0)
+        with self._lock:
+            study = self._variant(candidate.of_training(point))
+            phase = study.phase(RACE, 0)
         every = max(1, phase.epochs * study.steps_per_epoch(phase) // measurements)
         alone = phase._replace(metrics={}, step_metrics={}, measured=None)
         history = study._sweep(alone, candidate, [point], [seed], inside.panel(every)).history

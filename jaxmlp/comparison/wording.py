@@ -15,6 +15,7 @@ __all__ = [
     "capital",
     "count",
     "display",
+    "in_places",
     "join",
     "loss_unit",
     "number",
@@ -228,6 +229,22 @@ def join(words: Sequence[str], last: str = "and") -> str:
         'SGD, Adam and RMSProp'
     """
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}"
+
+
+def in_places(places: Sequence[Mapping[str, Any]], most: int = 5) -> str:
+    """Write where pieces were done.
+
+    Args:
+        places: as record.of_places returns them.
+        most: hosts that are named.
+
+    Example:
+        >>> in_places([{"host": "node1", "process": 7, "device": "cpu (cpu)", "pieces": 2}])
+        'in 1 process on node1, cpu (cpu)'
+    """
+    hosts, devices = (list(dict.fromkeys(place[field] for place in places)) for field in ("host", "device"))
+    on = join(hosts) if len(hosts) <= most else count(len(hosts), "machine")
+    return f"in {count(len(places), 'process', 'processes')} on {on}, {join(devices)}"
 
 
 def number(value: int) -> str:

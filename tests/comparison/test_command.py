@@ -89,11 +89,11 @@ def test_an_interrupted_run_resumes_to_the_record_of_an_uninterrupted_one(finish
     for index, count in enumerate(kills):
         left = [count]
 
-        def kill(store, name, arrays, left=left):
+        def kill(store, name, arrays, place=None, left=left):
             left[0] -= 1
             if left[0] < 0:
                 raise KeyboardInterrupt
-            keep(store, name, arrays)
+            keep(store, name, arrays, place)
 
         monkeypatch.setattr(RunStore, "keep", kill)
         assert run(tmp_path, *(["--resume"] if index else [])) == 130

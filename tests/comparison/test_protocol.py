@@ -103,11 +103,11 @@ def test_the_time_to_a_target_is_the_first_measurement_that_reaches_it(finished)
 def test_a_killed_run_resumes_to_what_it_would_have_been(tmp_path, data, finished, monkeypatch):
     keep, left = RunStore.keep, [3]
 
-    def kill(store, name, arrays):
+    def kill(store, name, arrays, place=None):
         if not left[0]:
             raise KeyboardInterrupt
         left[0] -= 1
-        keep(store, name, arrays)
+        keep(store, name, arrays, place)
 
     monkeypatch.setattr(RunStore, "keep", kill)
     with pytest.raises(KeyboardInterrupt):

@@ -60,7 +60,7 @@ def origin(results: Mapping[str, Any]) -> dict[str, str]:
         >>> origin(toy.RECORD)["Commit"]
         'unknown'
     """
-    made = results["provenance"]
+    made, places = results["provenance"], results.get("places")
     # A record that grew by seeds, or was made from Python, is not repeated by one option more.
     once = results["command"].startswith("python -m ") and "&&" not in results["command"]
     others = {"With other seeds": f"{results['command']} --first-seed {_next_seed(results)}"} if once else {}
@@ -69,6 +69,7 @@ def origin(results: Mapping[str, Any]) -> dict[str, str]:
         **others,
         "Why this problem": wording.sentence(results["problem_chosen_because"]),
         "Machine": f"{made['device']}, {count(made['cpus'], 'CPU')}, {made['machine']}",
+        **({"Workers": wording.sentence(f"trained {wording.in_places(places)}")} if places else {}),
         "Versions": ", ".join(f"{name} {version}" for name, version in made["versions"].items() if version),
         "Commit": made["commit"] or "unknown",
         "Data (SHA-256)": "; ".join(f"{display(n)}: {p.get('data_sha256')}" for n, p in results["problems"].items()),
