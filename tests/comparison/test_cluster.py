@@ -2,12 +2,15 @@
 
 import multiprocessing
 import os
+import re
 import signal
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import pytest
 from test_workers import LINE, SETTINGS, assert_same
 
+import jaxmlp
 from jaxmlp.comparison import compare, study
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("unoptimised", "alike")]
@@ -61,3 +64,20 @@ def test_a_dask_cluster_with_a_killed_and_a_late_worker_gives_the_record_of_this
     settings = {"threads_per_worker": 1, "dashboard_address": None, "silence_logs": 50}
     with distributed.LocalCluster(n_workers=2, **settings) as cluster, distributed.Client(cluster) as client:
         assert_same(line(client, on_progress=kill), alone)
+
+
+def test_the_job_script_of_the_page_asks_for_what_it_says():
+    pytest.importorskip("dask_jobqueue")
+    import dask
+
+    page = (Path(jaxmlp.__file__).parent / "comparison" / "README.md").read_text(encoding="utf-8")
+    [code] = [block for block in re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL) if "SLURMCluster" in block]
+    options = {"host": "127.0.0.1", "dashboard_address": None}
+    found = {}
+    with dask.config.set({"jobqueue.slurm.scheduler-options": options}):
+        exec(compile(code.partition("print(")[0], "README.md", "exec"), found)
+    with found["cluster"] as cluster:
+        script = cluster.job_script()
+    for line in ("#SBATCH -p gpu", "#SBATCH --cpus-per-task=4", "#SBATCH --gres=gpu:1", "#SBATCH -t 02:00:00"):
+        assert line in script.splitlines()
+    assert "export JAX_COMPILATION_CACHE_DIR=" in script and "--nthreads 1 " in script
