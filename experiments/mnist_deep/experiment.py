@@ -1,7 +1,6 @@
 """The experiment and its command line."""
 
 import time
-import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,8 +12,10 @@ from rich.table import Table
 import jaxmlp
 from experiments.common import command, training_figures
 from experiments.common.command import Comparison, Outcome
+from experiments.common.peers import numpy_network, scikit_learn
+from experiments.common.peers.settings import Settings
 from experiments.common.wording import counted
-from experiments.mnist_deep import numpy_network, peers
+from experiments.mnist_deep import peers
 from jaxmlp.comparison import verdicts
 
 LAYER_SIZES = (784, 512, 128, 64, 10)
@@ -41,17 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _experiment(options, console):
     dataset = jaxmlp.datasets.load("mnist", data_dir=options.data_dir, mirror=options.mirror)
-    settings = peers.Settings(LAYER_SIZES, options.epochs, options.batch_size, options.learning_rate)
+    settings, epochs = Settings(LAYER_SIZES, options.batch_size, options.learning_rate), options.epochs
     # Each is a function of the seed that returns seconds, training loss, and predictions on the test set.
     systems: dict[str, Any] = {
-        OURS: partial(_ours, dataset, settings),
-        BY_HAND: partial(_by_hand, dataset, settings, np.float64),
-        BY_HAND_32: partial(_by_hand, dataset, settings, np.float32),
-        "scikit-learn": partial(_sklearn, dataset, settings),
+        OURS: partial(_ours, dataset, settings, epochs),
+        BY_HAND: partial(_by_hand, dataset, settings, epochs, np.float64),
+        BY_HAND_32: partial(_by_hand, dataset, settings, epochs, np.float32),
+        "scikit-learn": partial(_sklearn, dataset, settings, epochs),
     }
     absent = []
     for name, make in peers.PEERS.items():
-        trainer = make(dataset, settings)
+        trainer = make(dataset, settings, epochs)
         if trainer is None:
             absent.append(name)
         else:
@@ -70,17 +71,17 @@ def _experiment(options, console):
                 bar.advance(task)
     compile_seconds = first_call - float(np.mean([run.seconds for run in runs[OURS]]))
     results = {
-        "settings": settings._asdict(),
+        "settings": settings._asdict() | {"epochs": epochs},
         "runs": {name: [run._asdict() for run in found] for name, found in runs.items()},
         "not_installed": absent,
         "compile_seconds": compile_seconds,
     }
     pictures = {"seconds": partial(training_figures.times, _title(settings, options), _column(runs, "seconds"))}
     notes = _notes(runs, absent, compile_seconds)
-    return Outcome(results, _comparisons(runs, options.epochs), notes, pictures, [_table(runs, options)])
+    return Outcome(results, _comparisons(runs), notes, pictures, [_table(runs, options)])
 
 
-def _ours(dataset, settings, seed):
+def _ours(dataset, settings, epochs, seed):
     network = jaxmlp.mlp(settings.layer_sizes, initializer="glorot_normal")
     init_key, fit_key = jax.random.split(jax.random.key(seed))
     params, train = network.init(init_key), jax.device_put(dataset.train)
@@ -91,7 +92,7 @@ def _ours(dataset, settings, seed):
         jaxmlp.optimizers.adam(settings.learning_rate),
         train,
         key=fit_key,
-        epochs=settings.epochs,
+        epochs=epochs,
         batch_size=settings.batch_size,
     )
     jax.block_until_ready(result)
@@ -100,32 +101,18 @@ def _ours(dataset, settings, seed):
     return seconds, float(result.history.train_loss[-1]), outputs.argmax(axis=1)
 
 
-def _by_hand(dataset, settings, dtype, seed):
+def _by_hand(dataset, settings, epochs, dtype, seed):
     started = time.perf_counter()
-    layers, losses = numpy_network.train(
-        **settings._asdict(), x=dataset.train[0], y=dataset.train[1], seed=seed, dtype=dtype
-    )
+    layers, losses = numpy_network.train(settings, *dataset.train, epochs=epochs, seed=seed, dtype=dtype)
     seconds = time.perf_counter() - started
     return seconds, losses[-1], numpy_network.predict(layers, dataset.test[0].astype(dtype))
 
 
-def _sklearn(dataset, settings, seed):
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.neural_network import MLPClassifier
-
-    model = MLPClassifier(
-        settings.layer_sizes[1:-1],
-        alpha=0.0,
-        batch_size=settings.batch_size,
-        learning_rate_init=settings.learning_rate,
-        max_iter=settings.epochs,
-        random_state=seed,
-    )
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # it has as many epochs as the others
-        started = time.perf_counter()
-        model.fit(*dataset.train)
-        seconds = time.perf_counter() - started
+def _sklearn(dataset, settings, epochs, seed):
+    model = scikit_learn.classifier(settings, max_iter=epochs, random_state=seed)
+    started = time.perf_counter()
+    scikit_learn.fit(model, *dataset.train)
+    seconds = time.perf_counter() - started
     return seconds, model.loss_, model.predict(dataset.test[0])
 
 
@@ -133,7 +120,7 @@ def _column(runs, name) -> dict[str, list[Any]]:
     return {system: [getattr(run, name) for run in found] for system, found in runs.items()}
 
 
-def _comparisons(runs, epochs):
+def _comparisons(runs):
     seconds, losses, wrong = (_column(runs, name) for name in ("seconds", "train_loss", "wrong"))
     published = {BY_HAND: "33.4 (6 cores), 10.2 (CuPy, RTX 2070)"}
     published_loss = {BY_HAND: "0.038, 0.067 (CuPy)"}

@@ -29,6 +29,7 @@ PACKAGES = (
     "linear_regression",
     "logic_gates",
     "mnist_deep",
+    "throughput",
     "titanic",
     "ulps",
 )

@@ -14,10 +14,12 @@ from rich.console import Console
 import jaxmlp
 from experiments import mnist_adam, mnist_best, mnist_sgd, mnist_small, mnist_transfer
 from experiments.common import training_figures
+from experiments.common.peers import numpy_network
+from experiments.common.peers import numpy_rules as rules_by_hand
+from experiments.common.peers.settings import Settings
 from experiments.common.seeds import train_seeds
 from experiments.estimators import experiment as estimators
 from experiments.mnist_deep import experiment as mnist_deep
-from experiments.mnist_deep import numpy_network
 from experiments.titanic import experiment as titanic
 from jaxmlp import Dataset
 
@@ -165,7 +167,7 @@ def test_the_sigmoid_losses_are_those_written_out():
 @pytest.mark.slow
 def test_deep_times_every_system_on_the_same_settings(images, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(mnist_deep, "LAYER_SIZES", (784, 16, 10))
-    monkeypatch.setattr(mnist_deep.peers, "PEERS", {"PyTorch": lambda dataset, settings: None})
+    monkeypatch.setattr(mnist_deep.peers, "PEERS", {"PyTorch": lambda *_: None})
     results, rows, _ = run(mnist_deep, tmp_path, "--seeds", "2", "--epochs", "2", "--batch-size", "40")
     assert set(results["results"]["runs"]) == {"jaxmlp", mnist_deep.BY_HAND, mnist_deep.BY_HAND_32, "scikit-learn"}
     ratio = rows["scikit-learn: seconds divided by those of jaxmlp"]["values"]
@@ -185,19 +187,24 @@ def test_the_network_by_hand_has_the_gradients_and_steps_derived_elsewhere():
     for pair, expected_pair in zip(grads, expected_grads, strict=True):
         for grad, wanted in zip(pair, expected_pair, strict=True):
             np.testing.assert_allclose(grad, wanted, rtol=0, atol=1e-14)  # float64 sums of 20 terms of order 1
+
+
+@pytest.mark.parametrize("name", rules_by_hand.RULES)
+def test_the_rules_by_hand_take_the_steps_derived_elsewhere(name):
+    rng = np.random.default_rng(0)
+    layers = [(rng.normal(size=(7, 6)), rng.normal(size=6))]
     moved = [(w.copy(), b.copy()) for w, b in layers]
-    adam = numpy_network.Adam(moved, 0.01)
+    rule = rules_by_hand.RULES[name](moved, 0.01)
     seen = [rng.normal(size=(7, 6)) for _ in range(5)]
-    zeros = [(np.zeros_like(w), np.zeros_like(b)) for w, b in layers]
     for g in seen:
-        adam.update(moved, [(g, zeros[0][1]), *zeros[1:]])
-    steps = numpy_rules.adam(seen, learning_rate=0.01)
+        rule.update(moved, [(g, np.ones(6))])
+    steps = getattr(numpy_rules, name)(seen, learning_rate=0.01)
     np.testing.assert_allclose(moved[0][0] - layers[0][0], np.sum(steps, axis=0), rtol=1e-10, atol=1e-14)
 
 
 def test_the_network_by_hand_learns_what_ours_learns(images):
-    train = {"epochs": 8, "batch_size": 40, "learning_rate": 1e-3}
-    layers, losses = numpy_network.train((784, 32, 10), *images.train, seed=0, dtype=np.float32, **train)
+    settings = Settings((784, 32, 10), batch_size=40, learning_rate=1e-3)
+    layers, losses = numpy_network.train(settings, *images.train, epochs=8, seed=0, dtype=np.float32)
     assert losses[-1] < 0.5 * losses[0]
     assert np.mean(numpy_network.predict(layers, images.test[0]) == images.test[1]) > 0.9
     assert layers[0][0].dtype == np.float32

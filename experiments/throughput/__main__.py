@@ -1,0 +1,4 @@
+from experiments.common.command import start
+from experiments.throughput.experiment import main
+
+start(main)
