@@ -25,7 +25,6 @@ def pytorch_trainer(dataset: Dataset, settings: Settings, epochs: int) -> Callab
         for layer in trainer.linear:
             torch.nn.init.xavier_normal_(layer.weight)
             torch.nn.init.zeros_(layer.bias)
-        trainer.new_optimizer()
         started = time.perf_counter()
         loss = trainer.train(epochs)
         return time.perf_counter() - started, loss, trainer.predict(dataset.test[0])

@@ -43,21 +43,24 @@ class System(NamedTuple):
     threads: str = ""
     """What sets its number of threads, of which the faster is taken, one or all: "blas" or "torch"; empty: its own."""
 
+    compiles: bool = False
+    """Whether it compiles before it trains."""
+
     kind: str = "library"
     """"ours", "by hand", "library", or "loop" for a step loop under jax.jit."""
 
 
 OURS = "jaxmlp"
 SYSTEMS = {
-    OURS: System("jaxmlp", "ours", "jaxmlp", kind="ours"),
+    OURS: System("jaxmlp", "ours", "jaxmlp", compiles=True, kind="ours"),
     "numpy": System("NumPy by hand", "numpy_network", "numpy", threads="blas", kind="by hand"),
-    "optax": System("JAX step loop, optax", "optax_loop", "optax", kind="loop"),
+    "optax": System("JAX step loop, optax", "optax_loop", "optax", compiles=True, kind="loop"),
     "sklearn": System("scikit-learn", "scikit_learn", "sklearn", threads="blas"),
     "torch": System("PyTorch", "pytorch", "torch", threads="torch"),
-    "torch_compiled": System("PyTorch, compiled", "pytorch", "torch", {"compiled": True}, "torch"),
-    "keras": System("Keras on JAX", "keras_jax", "keras"),
-    "flax": System("Flax NNX", "flax_nnx", "flax", kind="loop"),
-    "equinox": System("Equinox", "equinox_loop", "equinox", kind="loop"),
+    "torch_compiled": System("PyTorch, compiled", "pytorch", "torch", {"compiled": True}, "torch", True),
+    "keras": System("Keras on JAX", "keras_jax", "keras", compiles=True),
+    "flax": System("Flax NNX", "flax_nnx", "flax", compiles=True, kind="loop"),
+    "equinox": System("Equinox", "equinox_loop", "equinox", compiles=True, kind="loop"),
 }
 
 

@@ -89,7 +89,6 @@ def summary(found: Mapping[str, Any]) -> dict[str, Any]:
             "seconds": {n: float(np.median(taken)) for n, taken in seconds.items()},
             "ratio": {n: ratio(seconds[OURS] / taken)._asdict() for n, taken in seconds.items()},
             "share": {n: ratio(work / (taken * rates))._asdict() for n, taken in seconds.items()},
-            "compiling": {n: max(0.0, rows[n]["first"] - float(np.median(taken))) for n, taken in seconds.items()},
             "loss_difference": away,
         }
     return made
@@ -111,9 +110,9 @@ def notes(found: Mapping[str, Any], made: Mapping[str, Any]) -> list[str]:
     lines = [_sentence(name, case) for name, case in made["cases"].items() if name != "rules"]
     if lines:
         lines.append(
-            "Ratios are medians over turns, with 95 % intervals by the sign test from 6 turns on. First: "
-            "seconds of the first epochs, compiling included, or of the first run of a sweep. Loss: distance from "
-            "jaxmlp's mean loss over an epoch of the same batches from the same weights."
+            "Ratios are medians over turns, with 95 % intervals by the sign test from 6 turns on. First: seconds of "
+            "the first run, compiling included; compiling: how much longer it was than the second. Loss: distance "
+            "from jaxmlp's mean loss over an epoch of the same batches from the same weights."
         )
     agreement = made["disagreeing"]
     if made["cases"]:
@@ -187,7 +186,7 @@ def _network_table(name, rows, case):
                 "" if n == OURS else Ratio(**case["ratio"][n]).text(),
                 f"{100 * case['share'][n]['median']:.0f} %",
                 f"{rows[n]['first']:.2f}",
-                f"{case['compiling'][n]:.2f}" if name != "sweep" else "",
+                f"{rows[n]['compiling']:.2f}" if SYSTEMS[n].compiles else "",
                 f"{used / 1e6:,.0f}" if used else "",
                 f"{case['loss_difference'][n]:.0e}" if n != OURS else f"{rows[n]['loss']:.4f}",
             ]

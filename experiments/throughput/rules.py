@@ -128,6 +128,8 @@ def _sklearn(layers, grads):
 def _torch(layers, grads, compiled=False):
     import torch  # pyright: ignore[reportMissingImports]
 
+    from experiments.common.peers import pytorch
+
     optim: Any = torch.optim
     device = "cuda" if torch.cuda.is_available() else "cpu"
     makers = {
@@ -140,12 +142,13 @@ def _torch(layers, grads, compiled=False):
         "amsgrad": functools.partial(optim.Adam, amsgrad=True),
     }
 
-    def start(make):
+    def stepper(make):
         params = [torch.tensor(p, device=device, requires_grad=True) for layer in layers for p in layer]
+        first = [p.detach().clone() for p in params]
         for p, g in zip(params, (g for layer in grads for g in layer), strict=True):
             p.grad = torch.tensor(g, device=device)
-        step = make(params, lr=RATE).step
-        step = torch.compile(step) if compiled else step
+        optimizer = make(params, lr=torch.tensor(RATE) if compiled else RATE)
+        step = torch.compile(optimizer.step) if compiled else optimizer.step
 
         def take(count):
             for _ in range(count):
@@ -153,9 +156,16 @@ def _torch(layers, grads, compiled=False):
             if device == "cuda":
                 torch.cuda.synchronize()
 
-        return take, lambda: _pairs([p.detach().cpu().numpy() for p in params])
+        def start():
+            pytorch.restart(optimizer, RATE)
+            with torch.no_grad():
+                for p, value in zip(params, first, strict=True):
+                    p.copy_(value)
+            return take, lambda: _pairs([p.detach().cpu().numpy() for p in params])
 
-    return {rule: functools.partial(start, make) for rule, make in makers.items()}
+        return start
+
+    return {rule: stepper(make) for rule, make in makers.items()}
 
 
 def _keras(layers, grads):

@@ -59,16 +59,21 @@ class Network:
         self.system, self.settings, self.epochs = SYSTEMS[name], Settings(**settings), epochs
         self.module = importlib.import_module(f"experiments.common.peers.{self.system.module}")
         self.x, self.y = _examples(folder)
-        self.trainer = self.module.Trainer(self.settings, self.x, self.y, **self.system.options)
+        self.trainer = self.module.Trainer(self.settings, self.x, self.y, **self.system.options, **self.further())
         self.layers = glorot(self.settings, 0)
         self._threads = contextlib.ExitStack()
 
+    def further(self) -> dict[str, Any]:
+        """Return further options of the trainer."""
+        return {}
+
     def first(self) -> dict[str, Any]:
         """Train for the first time, which compiles; then choose the number of threads; then check the loss."""
-        first = Network.turn(self, 0)["seconds"]
+        first, second = (Network.turn(self, 0)["seconds"] for _ in range(2))
         threads = self._choose_threads()
         self.trainer.reset(self.layers, 0)
-        return {"first": first, "threads": threads, "loss": self.trainer.train(1, shuffle=False)}
+        loss = self.trainer.train(1, shuffle=False)
+        return {"first": first, "compiling": max(0.0, first - second), "threads": threads, "loss": loss}
 
     def turn(self, seed: int) -> dict[str, float]:
         """Train from the first weights."""
@@ -107,10 +112,17 @@ class Network:
 class Sweep(Network):
     """All runs of a sweep: by what the system has for it, else one after another."""
 
+    def further(self) -> dict[str, Any]:
+        """Let another learning rate compile nothing."""
+        return {"adjustable": True} if self.system.kind == "loop" else {}
+
     def first(self) -> dict[str, Any]:
-        """Train one run and, where the system sweeps by itself, the whole sweep once."""
+        """Train one run and, where the system sweeps by itself, one epoch of its sweep."""
         found = super().first()
-        return found | ({"first": self.turn(0)["seconds"]} if hasattr(self.module, "sweep") else {})
+        if hasattr(self.module, "sweep"):
+            self.module.sweep(self.settings, self.x, self.y, RATES[:2], 1, self.epochs)
+            found["threads"] = None  # it decides itself
+        return found
 
     def turn(self, seed: int) -> dict[str, float]:
         """Train all runs; the loss is that of the best rate, on average over its seeds."""

@@ -33,7 +33,8 @@ def trainer_of(name, settings, x, y):
     if cases.absent(name):
         pytest.skip(f"{SYSTEMS[name].package} is not installed")
     system = SYSTEMS[name]
-    return importlib.import_module(f"experiments.common.peers.{system.module}").Trainer(settings, x, y)
+    further = {"adjustable": True} if system.kind == "loop" else {}
+    return importlib.import_module(f"experiments.common.peers.{system.module}").Trainer(settings, x, y, **further)
 
 
 CHECKED = [(n, rule) for n in SYSTEMS if n != "torch_compiled" for rule in ("sgd", "adam")]  # that one takes a minute
@@ -133,7 +134,7 @@ def _with(parser, **defaults):
 
 
 def test_another_loss_is_reported_by_the_exit_status():
-    row = {"ready": 1.0, "first": 2.0, "threads": None, "memory": {"process": 1e8, "device": None}}
+    row = {"ready": 1.0, "first": 2.0, "compiling": 1.0, "threads": None, "memory": {"process": 1e8, "device": None}}
     turns = [{"seconds": 1.0, "loss": 0.5}] * 6
     rates = [{"products": 1e11, "large": 1e10, "small": 1e11}] * 6
     systems = {name: {**row, "turns": turns, "loss": loss} for name, loss in (("jaxmlp", 0.5), ("keras", 0.6))}

@@ -12,14 +12,14 @@ from experiments.common.peers.settings import Layers, Settings
 class Trainer:
     """Trains a module by a step under eqx.filter_jit."""
 
-    def __init__(self, settings: Settings, x: np.ndarray, y: np.ndarray):
+    def __init__(self, settings: Settings, x: np.ndarray, y: np.ndarray, *, adjustable: bool = False):
         """Build the model and move the examples."""
         import equinox as eqx  # pyright: ignore[reportMissingImports]
         import jax
         import optax
 
         self._jax, self._eqx, self._settings = jax, eqx, settings
-        self._x, self._y, self._optimizer = jax.device_put(x), jax.device_put(y), rule(settings)
+        self._x, self._y, self._optimizer = jax.device_put(x), jax.device_put(y), rule(settings, adjustable)
         keys = jax.random.split(jax.random.key(0), len(settings.layer_sizes) - 1)
         sizes = itertools.pairwise(settings.layer_sizes)
         linear = [eqx.nn.Linear(*pair, key=key) for pair, key in zip(sizes, keys, strict=True)]
@@ -38,7 +38,7 @@ class Trainer:
         self._step = step
 
     def reset(self, layers: Layers, seed: int, learning_rate: float | None = None) -> None:
-        """Start again from these weights."""
+        """Start again from these weights; with a learning rate, only if it is adjustable."""
         count, jnp = len(layers), self._jax.numpy
         given = [jnp.asarray(p) for w, b in layers for p in (w.T, b)]
         self._model = self._eqx.tree_at(

@@ -12,14 +12,14 @@ from experiments.common.peers.settings import Layers, Settings
 class Trainer:
     """Trains a module by a step under nnx.jit, its graph cached as Flax's guide to performance advises."""
 
-    def __init__(self, settings: Settings, x: np.ndarray, y: np.ndarray):
+    def __init__(self, settings: Settings, x: np.ndarray, y: np.ndarray, *, adjustable: bool = False):
         """Move the examples."""
         import jax
         import optax
         from flax import nnx  # pyright: ignore[reportMissingImports]
 
         self._jax, self._nnx, self._settings = jax, nnx, settings
-        self._x, self._y, self._rule = jax.device_put(x), jax.device_put(y), rule(settings)
+        self._x, self._y, self._rule = jax.device_put(x), jax.device_put(y), rule(settings, adjustable)
 
         @nnx.jit
         def step(model, optimizer, metric, x, y, rows):
@@ -34,12 +34,12 @@ class Trainer:
         self._step: Any = step
         rngs = nnx.Rngs(0)
         linear = [nnx.Linear(*sizes, rngs=rngs) for sizes in itertools.pairwise(settings.layer_sizes)]
-        self._linear = linear
+        self._linear: Any = linear
         self._model = nnx.Sequential(*[part for layer in linear for part in (layer, nnx.relu)][:-1])
         self._metric = nnx.metrics.Average("loss")
 
     def reset(self, layers: Layers, seed: int, learning_rate: float | None = None) -> None:
-        """Start again from these weights."""
+        """Start again from these weights; with a learning rate, only if it is adjustable."""
         jnp = self._jax.numpy
         for linear, (w, b) in zip(self._linear, layers, strict=True):
             linear.kernel[...], linear.bias[...] = jnp.asarray(w), jnp.asarray(b)

@@ -7,12 +7,12 @@ import numpy as np
 from experiments.common.peers.settings import Layers, Settings
 
 
-def rule(settings: Settings) -> Any:
-    """Return optax's rule; its learning rate is part of its state, so that another one compiles nothing."""
+def rule(settings: Settings, adjustable: bool) -> Any:
+    """Return optax's rule; if adjustable, its learning rate is part of its state, so that another compiles nothing."""
     import optax
 
     factory = {"sgd": optax.sgd, "adam": optax.adam}[settings.rule]
-    return optax.inject_hyperparams(factory)(learning_rate=settings.learning_rate)
+    return (optax.inject_hyperparams(factory) if adjustable else factory)(learning_rate=settings.learning_rate)
 
 
 def batches(n: int, batch_size: int, generator: np.random.Generator | None) -> list[np.ndarray]:
@@ -24,12 +24,12 @@ def batches(n: int, batch_size: int, generator: np.random.Generator | None) -> l
 class Trainer:
     """Trains parameters, a list of pairs, by a pure step."""
 
-    def __init__(self, settings: Settings, x: np.ndarray, y: np.ndarray):
+    def __init__(self, settings: Settings, x: np.ndarray, y: np.ndarray, *, adjustable: bool = False):
         """Move the examples."""
         import jax
         import optax
 
-        self._jax, self._settings, optimizer = jax, settings, rule(settings)
+        self._jax, self._settings, optimizer = jax, settings, rule(settings, adjustable)
         self._x, self._y, self._init = jax.device_put(x), jax.device_put(y), jax.jit(optimizer.init)
 
         def loss_fn(params, x, y):
@@ -47,7 +47,7 @@ class Trainer:
         self._step = step
 
     def reset(self, layers: Layers, seed: int, learning_rate: float | None = None) -> None:
-        """Start again from these weights."""
+        """Start again from these weights; with a learning rate, only if it is adjustable."""
         self._params, self._generator = self._jax.device_put(layers), np.random.default_rng(seed)
         self._opt_state = self._init(self._params)
         if learning_rate is not None:
