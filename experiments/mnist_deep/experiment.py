@@ -174,7 +174,7 @@ def _notes(runs, absent, compile_seconds):
 
 
 def _title(settings, options):
-    epochs, runs = counted(settings.epochs, "epoch"), counted(options.seeds, "run")
+    epochs, runs = counted(options.epochs, "epoch"), counted(options.seeds, "run")
     return f"784-512-128-64-10, batch {settings.batch_size}, {epochs}, {runs} each"
 
 

@@ -1,5 +1,5 @@
-"""How fast are fit and sweep beside NumPy by hand and six other libraries, and beside the machine's own limit?
+"""How fast are fit and sweep beside other libraries, and beside the machine's own limit?
 
-Every system trains the same networks from the same weights in a process of its own, in turns. Systems that are not
-installed are named and left out. Takes 25 min. Run: python -m experiments.throughput --help
+jaxmlp, NumPy by hand and six libraries train the same networks from the same weights, each in a process of its own, in
+turns. Those that are not installed are named and left out. Takes 25 min. Run: python -m experiments.throughput --help
 """

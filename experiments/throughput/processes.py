@@ -10,8 +10,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import experiments
-
 
 class FailedError(Exception):
     """A system could not do what it was asked to; says why."""
@@ -39,7 +37,7 @@ class Worker:
             stdout=subprocess.PIPE,
             stderr=self._errors,
             text=True,
-            cwd=Path(experiments.__file__).parents[1],
+            cwd=Path(__file__).parents[2],  # where the package experiments is found
             env=_environment(folder, platform),
             start_new_session=True,  # Ctrl-C reaches the command alone, which then ends the process
         )

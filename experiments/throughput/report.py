@@ -206,9 +206,9 @@ def _rules_table(case):
         times = [f"{1e6 * row['seconds'][n]:.0f}" if n in row["seconds"] else "" for n in systems]
         others = {n: s for n, s in row["seconds"].items() if n != OURS}
         fastest = min(others, key=others.__getitem__) if others else None
-        text = f"{Ratio(**row['ratio'][fastest]).text()}, {SYSTEMS[fastest].title}" if fastest else ""
+        text = f"{Ratio(**row['ratio'][fastest]).text()}, {fastest}" if fastest else ""
         lines.append([rule, f"{1e6 * row['floor']:.0f}", *times, text])
-    columns = "rule", "limit", *(SYSTEMS[n].title for n in systems), "jaxmlp / fastest other"
+    columns = "rule", "limit", *systems, "jaxmlp / fastest other"
     sizes = "-".join(map(str, cases.STEPPED.layer_sizes))
     return Rows(f"one step of a rule alone, {sizes}, microseconds", columns, lines)
 
