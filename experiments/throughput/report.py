@@ -12,8 +12,12 @@ from experiments.throughput import cases
 from experiments.throughput.cases import OURS, SYSTEMS
 from jaxmlp.comparison.speed import products_per_example
 
-LOSS_TOLERANCE = 0.01
-"""Of the mean loss of an epoch, relative: weights and batches are equal, the order of sums and Adam's eps are not."""
+LOSS_TOLERANCES = {"sgd": 1e-4, "adam": 0.01}
+"""Of the mean loss of an epoch, relative: weights and batches are equal, the order of sums and Adam's eps are not.
+
+Adam's first steps move every weight by the learning rate, however small its gradient, and so amplify rounding: on MNIST
+libraries differ by up to 3e-3, while by gradient descent they differ by less than 1e-6.
+"""
 
 MOVE_TOLERANCE = 1e-4
 """Of the way that a rule has moved the parameters, relative: 100 steps in float32, and eps placed differently."""
@@ -83,7 +87,9 @@ def summary(found: Mapping[str, Any]) -> dict[str, Any]:
         rates = np.array([turn["products"] for turn in machine])
         losses = {n: rows[n]["loss"] for n in seconds}
         away = {n: abs(loss / losses[OURS] - 1) for n, loss in losses.items()}
-        made["disagreeing"] += [f"{name}: {n}" for n, distance in away.items() if not distance <= LOSS_TOLERANCE]
+        made["disagreeing"] += [
+            f"{name}: {n}" for n, distance in away.items() if not distance <= LOSS_TOLERANCES[settings.rule]
+        ]
         made["cases"][name] = {
             "floor": floor,
             "seconds": {n: float(np.median(taken)) for n, taken in seconds.items()},
@@ -119,7 +125,8 @@ def notes(found: Mapping[str, Any], made: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"Not the same result as jaxmlp's: {', '.join(agreement)}."
             if agreement
-            else f"All reach the same loss, within {100 * LOSS_TOLERANCE:g} %, and move parameters as far, within "
+            else f"All reach the same loss, within {100 * LOSS_TOLERANCES['sgd']:g} % by SGD and "
+            f"{100 * LOSS_TOLERANCES['adam']:g} % by Adam, and single rules move parameters as far, within "
             f"{100 * MOVE_TOLERANCE:g} %."
         )
     lines.append(f"Trained on {found['examples']:,} examples: {found['source']}.")
