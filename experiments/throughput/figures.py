@@ -16,8 +16,12 @@ _MARKS = ("o", "s", "D", "^", "v", "P", "X")
 def throughput(found: Mapping[str, Any], made: Mapping[str, Any]) -> Figure:
     """Draw a panel for each case: dots for the turns, a bar at the median, a dashed line at the limit of products."""
     rows = max([len(case["systems"]) for case in found["cases"].values()])
-    figure, axes = new(len(found["cases"]), (7.0, (1.2 + 0.32 * rows) * len(found["cases"])))
-    for ax, (name, case) in zip(axes, found["cases"].items(), strict=True):
+    columns = min(2, len(found["cases"]))
+    lines = -(-len(found["cases"]) // columns)
+    figure, axes = new(lines, (5.8 * columns, (1.4 + 0.28 * rows) * lines), columns)
+    for ax in axes[len(found["cases"]) :]:
+        ax.set_axis_off()
+    for ax, (name, case) in zip(axes, found["cases"].items(), strict=False):
         if name == "rules":
             _rules(ax, made["cases"][name])
             continue
@@ -55,4 +59,4 @@ def _rules(ax, case):
     ax.set(xscale="log", xlabel="microseconds per step", yticks=range(len(case)), yticklabels=list(case))
     ax.set_ylim(len(case) - 0.5, -0.5)
     ax.set_title("one step of a rule alone", fontsize=10)
-    ax.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    ax.legend(fontsize=7, frameon=False, ncols=4, loc="upper center", bbox_to_anchor=(0.4, -0.22))
