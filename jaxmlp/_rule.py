@@ -232,6 +232,8 @@ def _checked(hyperparameters):
     for name, value in hyperparameters.items():
         if not callable(value):
             one_number(name, value, 0, 1 if name in _BELOW_ONE else float("inf"))
+        elif isinstance(value, type):
+            raise TypeError(f"{name} must be a number or a schedule, got {shown(value)}")
         elif name != "learning_rate":
             raise TypeError(f"{name} must be a number, got {shown(value)}; only the learning rate takes a schedule")
     return {n: Partial(v) if callable(v) and _is_leaf(v) else v for n, v in hyperparameters.items()}

@@ -340,7 +340,8 @@ def _checked(key, x):
 def _images(x, image_shape):
     height, width = image_shape
     if jnp.ndim(x) != 2 or jnp.shape(x)[1] != height * width:
-        raise ValueError(f"x must have shape (n, {height * width}) for images {image_shape}, got {jnp.shape(x)}")
+        expected = f"(n, {height * width}) for image_shape {image_shape}"
+        raise ValueError(f"x must have shape {expected}, got {jnp.shape(x)}")
     return x.reshape(x.shape[0], height, width)
 
 

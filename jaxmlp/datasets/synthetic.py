@@ -92,7 +92,7 @@ def noisy_line(
         >>> print(x.shape, abs(y - (1837.5 * x[:, 0] + 14376.52)).max() < 0.1)
         (5, 1) True
     """
-    n = check_count("n", n)
+    n = check_count("n", n, most=10_000_000)
     seed = check_count("seed", seed, least=0, most=LARGEST_SEED)
     for name, value in (("slope", slope), ("intercept", intercept)):
         one_number(name, value, -math.inf, open_low=True)

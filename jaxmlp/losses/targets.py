@@ -52,8 +52,8 @@ def check_classes(outputs_shape: tuple[int, ...], targets: Any) -> None:
         totals = np.asarray(targets, float).sum(axis=-1)
         if np.abs(totals - 1).max() > 1e-2:  # wide enough for sums of half-precision probabilities
             raise ValueError(
-                f"softmax_cross_entropy takes probabilities that sum to 1 over the classes; got sums from "
-                f"{totals.min():g} to {totals.max():g}"
+                f"targets y of softmax_cross_entropy must be probabilities that sum to 1 over the classes; got sums "
+                f"from {totals.min():g} to {totals.max():g}"
             )
         return
     low, high = _extremes(targets)

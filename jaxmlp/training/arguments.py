@@ -117,6 +117,8 @@ def _check_params(params):
                 f"params must be a pytree of arrays, got {leaf!r} at params{jax.tree_util.keystr(path)}; split what "
                 "holds functions too, e.g. params, static = equinox.partition(model, equinox.is_inexact_array)"
             )
+        if isinstance(leaf, int | float | np.ndarray | np.generic):
+            check_real(f"params{jax.tree_util.keystr(path)}", leaf)
 
 
 def _check_goes_on(params, key, state):

@@ -25,7 +25,7 @@ LISTED = {
     OSError: "a path at which nothing can be read or written, which the functions that take paths document",
 }
 PROGRAMS = {"_run", "_compiled_factory", "_compiled_piece"}  # what fit and sweep compile
-RECEIVED = re.compile(r"\bgot\b|unknown|\bhas\b|\bis\b|\bhave\b|differ|contains|in \[")
+RECEIVED = re.compile(r"\bgot\b|\bgives\b|\brounds\b|unknown|\bhas\b|\bis\b|\bhave\b|differ|contains|in \[")
 EXPECTED = re.compile(
     r"must|needs?\b|takes?\b|known|give|at least|at most|\bin [\[(]|convert|fill|cast|leave|enable|load a copy"
 )
