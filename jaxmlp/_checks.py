@@ -163,7 +163,8 @@ def _check_kind(name, value, expected):
     if jnp.issubdtype(dtype, jnp.complexfloating):
         hint = "give real and imaginary part as two arrays or features"
         raise TypeError(f"{name} must be real, got {dtype}; {hint}")
-    if not any(jnp.issubdtype(dtype, kind) for kind in (jnp.bool_, jnp.integer, jnp.floating)):
+    numbers = any(jnp.issubdtype(dtype, kind) for kind in (jnp.bool_, jnp.integer, jnp.floating))
+    if not numbers or getattr(dtype, "kind", "") == "m":  # to NumPy, a span of time is an integer
         raise TypeError(f"{name} must be {expected}; got {shown(value)}")
     if getattr(dtype, "kind", "") == "f" and dtype.itemsize > 8:
         raise TypeError(f"{name} has dtype {dtype}, which JAX does not take; convert it, by {name}.astype(float)")
