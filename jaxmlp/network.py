@@ -218,7 +218,7 @@ def _checked_dtype(dtype):
     except Exception as error:  # NumPy raises several kinds
         raise TypeError(f"dtype must be floating point, got {shown(dtype)}") from error
     # float8 has no room for a mean or an update: its outputs soon are NaN.
-    if dtype is None or not jnp.issubdtype(found, jnp.floating) or jnp.finfo(found).bits < 16:
+    if dtype is None or not jnp.issubdtype(found, jnp.floating) or not 16 <= jnp.finfo(found).bits <= 64:
         known = "float16, bfloat16, float32 or float64"
         raise TypeError(f"dtype must be floating point, got {found.name if dtype else dtype}; take {known}")
     return found
