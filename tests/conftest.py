@@ -11,7 +11,7 @@ import jax
 import pytest
 
 # Two CPU devices, so that shard_map has something to map over; must be set before JAX looks for devices.
-jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_num_cpu_devices", int(os.environ.get("JAXMLP_DEVICES", 2)))
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -45,7 +45,8 @@ def _peak(jaxpr, owned):
         results = sum(made.values())
         inside = max([_peak(sub, _handed(eqn, sub, dying)) for sub in _subs(eqn)], default=0)
         if name in _LOOPS:  # what is carried is counted inside, what is stacked is not
-            carried = sum(_size(v.aval) for v in eqn.outvars[: eqn.params.get("num_carry")] if v in made)
+            count = _scanned(eqn)[1] if name == "scan" else None
+            carried = sum(_size(v.aval) for v in eqn.outvars[:count] if v in made)
             grown = max(inside + results - carried, results) - min(freed, carried)
         elif name in _CALLS:
             grown = max(inside - freed, results)
@@ -76,8 +77,8 @@ def _handed(eqn, sub, dying):
     """Return the arguments of the jaxpr inside an equation whose memory it may use."""
     name, given = eqn.primitive.name, sub.invars
     if name == "scan":
-        first = eqn.params["num_consts"]
-        return given[first : first + eqn.params["num_carry"]]
+        first, count = _scanned(eqn)
+        return given[first : first + count]
     if name == "while":
         return given[eqn.params["body_nconsts"] :] if sub is eqn.params["body_jaxpr"].jaxpr else ()
     if name in _CALLS and len(given) == len(eqn.invars):
@@ -85,6 +86,14 @@ def _handed(eqn, sub, dying):
             v for v, outer in zip(given, eqn.invars, strict=True) if not isinstance(outer, Literal) and outer in dying
         ]
     return ()
+
+
+def _scanned(eqn):
+    """Return how many constants a scan has, and how many values it carries."""
+    if "num_carry" in eqn.params:
+        return eqn.params["num_consts"], eqn.params["num_carry"]
+    constants, carried, _ = eqn.params["ft_in"].unpack()  # since jax 0.11 or 0.12
+    return len(list(constants)), len(list(carried))
 
 
 def _subs(eqn):

@@ -94,9 +94,17 @@ def epoch_of(task: Task, examples: Rows, validation, *, batch_size, keep_best, s
         if task.patience is None:
             return epoch(state)
         since = (state.epoch - 1 - state.best.epoch).astype(jnp.float32)
-        return jax.lax.cond(
-            since >= jnp.asarray(task.patience, jnp.float32), functools.partial(_skip, epoch), epoch, state
-        )
+        goes_on = since < jnp.asarray(task.patience, jnp.float32)
+
+        def chosen(state):
+            trained = epoch(state)
+            return jax.tree.map(functools.partial(jax.lax.select, goes_on), trained, _skipped(state, trained))
+
+        def skip(state):
+            return _skipped(state, jax.eval_shape(chosen, state))
+
+        # One flag for all runs: under vmap, a branch for each would copy the examples for each.
+        return jax.lax.cond(recording.in_any_run(goes_on), chosen, skip, state)
 
     return epoch_unless_stopped
 
@@ -159,9 +167,9 @@ def _better(state, params, validation_loss):
     )
 
 
-def _skip(epoch, state) -> Any:
-    """Return what epoch would, for a run that has stopped: the same state, and a report without numbers."""
-    state_like, report_like = jax.eval_shape(epoch, state)
+def _skipped(state, like) -> Any:
+    """Return what an epoch would, for a run that has stopped: the same state, and a report without numbers."""
+    state_like, report_like = like
     report = jax.tree.map(lambda like: vary_like(unmeasured(like), like), report_like)
     return jax.tree.map(vary_like, state, state_like), report
 

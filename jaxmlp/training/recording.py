@@ -41,7 +41,7 @@ def record(instruments: Mapping[str, Instrument], readings: Any, step: Any, firs
             return {name: _like(name, _measure(name, instruments[name], step), like[name]) for name in names}
 
         due = step.index % every == 0
-        values = measure() if every == 1 else jax.lax.cond(_in_any_run(due), measure, lambda like=like: _zeros(like))
+        values = measure() if every == 1 else jax.lax.cond(in_any_run(due), measure, lambda like=like: _zeros(like))
         # The last row takes what is not due.
         row = jnp.where(due, step.index // every - (first_step + every - 1) // every, -1)
         for name in names:
@@ -83,14 +83,14 @@ def joined(instruments: Mapping[str, Instrument], readings: Any, steps: int) -> 
 
 
 @jax.custom_batching.custom_vmap
-def _in_any_run(due):
+def in_any_run(due):
     """Return due; under vmap one flag for all runs, so that cond stays a branch."""
     return due
 
 
-@_in_any_run.def_vmap
-def _in_any_run_of(size, mapped, due):
-    return jnp.any(due), False
+@in_any_run.def_vmap
+def _over_runs(size, mapped, due):
+    return in_any_run(jnp.any(due)), False
 
 
 def _measure(name, instrument, step):

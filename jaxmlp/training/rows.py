@@ -142,7 +142,7 @@ def laid_out(start: Any, train: Any, validation: Any) -> tuple[Layout | None, An
     sharded = [leaf for leaf in leaves if _mesh(leaf) is not None and _axes(leaf.sharding.spec)]
     mesh = sharded[0].sharding.mesh if sharded else set_mesh()
     if mesh is None or mesh.size == 1:
-        return None, start, train, validation
+        return None, *(jax.tree.map(_without_axes, tree) for tree in (start, train, validation))
     axes = _axes(sharded[0].sharding.spec) if sharded else tuple(mesh.axis_names)
     given, mesh = mesh, Mesh(mesh.devices, mesh.axis_names, axis_types=(AxisType.Auto,) * len(mesh.axis_names))
     parts, n = math.prod(mesh.shape[axis] for axis in axes), jnp.shape(leaves[0])[0]
@@ -191,6 +191,12 @@ def _put(leaf, mesh, spec, filling=0):
     if filling:
         host = np.concatenate([host, np.repeat(host[-1:], filling, axis=0)])
     return jax.make_array_from_callback(host.shape, NamedSharding(mesh, spec), lambda index: host[index])
+
+
+def _without_axes(leaf):
+    """Return leaf, if it lies on a mesh of one device, as it lies on that device; no array moves."""
+    mesh = _mesh(leaf)
+    return leaf if mesh is None or mesh.size > 1 else jax.device_put(leaf, mesh.devices.item())
 
 
 def _mesh(leaf):

@@ -32,7 +32,7 @@ class Interrupted(KeyboardInterrupt):
 
     def __init__(self, path: Path | None, result: FitResult | None, epochs: int):
         way = f"call fit again with checkpoint={str(path)!r} to go on" if path else "its result so far is error.result"
-        super().__init__(f"interrupted after {epochs} epochs of this run; {way}")
+        super().__init__(f"interrupted after {epochs} epoch{'s' * (epochs != 1)} of this run; {way}")
         self.result = result
         """The FitResult up to the last epoch that is known to have ended, None before the first."""
 

@@ -33,7 +33,7 @@ PACKAGES = (
     "titanic",
     "ulps",
 )
-SINGLE = ("mnist_adam", "mnist_best", "mnist_sgd", "mnist_small", "mnist_transfer", "optimizers")
+SINGLE = ("compile_for_gpu", "mnist_adam", "mnist_best", "mnist_sgd", "mnist_small", "mnist_transfer", "optimizers")
 NAMES = sorted(PACKAGES + SINGLE)
 ON_MNIST = [name for name in NAMES if name.startswith("mnist")]
 

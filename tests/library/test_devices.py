@@ -1,6 +1,7 @@
 """One run on several devices: the numbers of one device, gradients reduced once a step, no gather of the data.
 
-JAXMLP_DEVICES=1 python -m pytest tests/library/test_devices.py for all rules and kinds of meshes.
+Two devices in the suite; JAXMLP_DEVICES=8 python -m pytest -s tests/library/test_devices.py for eight, with all rules
+and kinds of meshes.
 """
 
 import os
@@ -34,8 +35,8 @@ def params():
     return tuple(jaxmlp.Layer(jnp.asarray(w), jnp.asarray(b)) for w, b in WEIGHTS)
 
 
-def mesh(kind=AxisType.Auto, devices=2):
-    return Mesh(np.asarray(jax.devices()[:devices]), ("data",), axis_types=(kind,))
+def mesh(kind=AxisType.Auto):
+    return Mesh(np.asarray(jax.devices()), ("data",), axis_types=(kind,))
 
 
 def run(train=(X, Y), rule="adam", *, epochs=50, **options):
@@ -62,7 +63,7 @@ def alone():
 def test_200_steps_of_sharded_data_are_those_of_one_device(rule, x64, alone):
     train = jax.device_put((X, Y), NamedSharding(mesh(), PartitionSpec("data")))
     result = run(train, rule)
-    assert result.params[0].w.sharding.is_fully_replicated and len(result.params[0].w.devices()) == 2
+    assert result.params[0].w.sharding.is_fully_replicated and len(result.params[0].w.devices()) == jax.device_count()
     assert_close(result, alone if rule == "adam" else run(rule=rule))
 
 
@@ -73,6 +74,16 @@ def test_a_mesh_that_is_set_divides_data_of_the_host(kind, x64, alone):
         result = run()
         assert_close(run(jax.device_put((X, Y), NamedSharding(mesh(kind), PartitionSpec("data")))), alone)
     assert_close(result, alone)
+
+
+def test_a_mesh_of_one_device_is_that_device(x64):
+    one = Mesh(np.asarray(jax.devices()[:1]), ("data",), axis_types=(AxisType.Explicit,))
+    expected, train = run(epochs=2), jax.device_put((X, Y), NamedSharding(one, PartitionSpec("data")))
+    with jax.set_mesh(one):
+        results = run(epochs=2), run(train, epochs=2)
+    for result in (run(train, epochs=2), *results):
+        for left, right in zip(jax.tree.leaves(result.params), jax.tree.leaves(expected.params), strict=True):
+            np.testing.assert_array_equal(left, right)
 
 
 @pytest.mark.slow
@@ -87,7 +98,7 @@ def test_instruments_read_what_they_read_on_one_device(x64):
 def test_what_does_not_divide_stays_right(x64):
     options = {"validation": (X[:21], Y[:21]), "metrics": {"accuracy": jaxmlp.accuracy(NET.apply)}, "patience": 3}
     options |= {"eval_batch_size": 8, "epochs": 4}
-    odd = X[:43], Y[:43], np.linspace(0, 1, 43)  # 2 steps and a remainder of 11, on 2 devices
+    odd = X[:43], Y[:43], np.linspace(0, 1, 43)  # 2 steps and a remainder of 11
 
     def augment(key, x):
         return x + 0.1 * jax.random.normal(key, x.shape, x.dtype)
@@ -97,21 +108,29 @@ def test_what_does_not_divide_stays_right(x64):
         assert_close(run(odd, augment=augment, **options), expected)
 
 
+@pytest.mark.skipif("jax.device_count() == 1", reason="one device reduces nothing")
 def test_a_step_reduces_gradients_once_and_gathers_no_data(x64):
     train = jax.device_put((X, Y), NamedSharding(mesh(), PartitionSpec("data")))
     task = program.task_of(LOSS, jaxmlp.optimizers.adam(0.01), None, None, None, None, None, None)
     layout, start, train, _ = laid_out((params(), jax.random.key(1)), train, None)
     numbers, described = partition(task)
     settings = {"epochs": 2, "batch_size": BATCH, "keep_best": False, "shuffle": True, "eval_batch_size": None}
-    text = program._run.lower(
+    lowered = program._run.lower(
         layout.everywhere(numbers), start, train, None, program=described, layout=layout, **settings
-    ).compile()
-    collectives = re.findall(
-        r" (all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute)(?:-start)?\(", text.as_text()
+    )
+    text = lowered.compile().as_text()
+    names = "all-reduce|all-gather|reduce-scatter|all-to-all|collective-permute"
+    collectives = sorted(re.findall(rf" = (.*?) ({names})(?:-start)?\(", text), key=lambda found: found[1])
+    print(
+        f"on {jax.device_count()} devices, each step:", *(f"{name} of {shape}" for shape, name in collectives), sep="\n"
     )
     # Of the loss and all gradients together; the rows of x and of y go to the devices that compute with them.
-    assert sorted(collectives) == ["all-reduce", "reduce-scatter", "reduce-scatter"]
-    assert not re.search(r"f64\[64,6\]", text.as_text()), "no device holds all examples"
+    assert [name for _, name in collectives] == ["all-reduce", "reduce-scatter", "reduce-scatter"]
+    reduced, *rows = [shape for shape, _ in collectives]
+    assert all(size in reduced for size in ("f64[6,8]", "f64[8]", "f64[8,3]", "f64[3]"))
+    own = BATCH // jax.device_count()
+    assert sorted(re.sub(r"\{.*", "", shape) for shape in rows) == [f"f64[{own},6]", f"s64[{own}]"]
+    assert "f64[64,6]" not in text, "no device holds all examples"
 
 
 @pytest.mark.slow

@@ -91,12 +91,16 @@ def test_processes_end_when_one_is_killed_and_go_on_together(tmp_path, x64, unop
     assert any(line.strip() == "6" for line in killed.stdout)
     killed.send_signal(signal.SIGKILL)
     began = time.monotonic()
+    told = []
     for other in others:
         _, errors = other.communicate(timeout=60)
-        assert other.returncode != 0 and "cannot go on, most likely because another one has ended" in errors
+        told.append("cannot go on, most likely because another one has ended" in errors)
+        # The first says why, and JAX ends those that wait for one that has not died.
+        assert other.returncode != 0 and (told[-1] or "most likely indicates that another task died" in errors), errors
+    assert any(told)
     seconds = time.monotonic() - began
     killed.communicate()
-    print(f"the other processes ended within {seconds:.1f} s of the kill")
+    print(f"the others ended within {seconds:.1f} s of the kill, {sum(told)} of {len(told)} with an error of fit")
     assert seconds < 30
     assert_as_one(results(started(tmp_path / "run")))
 
