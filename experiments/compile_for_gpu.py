@@ -1,4 +1,4 @@
-"""How many kernels does a step take on a GPU, and how much memory a run, without a GPU at hand?
+"""How many kernels is a step, and how much memory a run, on an H100? Compiled without one.
 
 XLA compiles fit and the vectorised sweep for the description of an NVIDIA H100. The kernels are counted in the loop
 over steps of the compiled program, and the memory is that of its buffers. The exit status is 1 if a figure is more than

@@ -166,7 +166,7 @@ def fit(
         step_metrics: name -> fn(Step) -> array, measured at every step, e.g. jaxmlp.gradient_norms.
         keep_best: keep the parameters of the epoch of lowest validation loss in result.best; ties go to the first.
         patience: stop after this many epochs in a row without a lower validation loss, >= 1; implies keep_best. Under
-            vmap it saves no time, since a run that has stopped waits for the others.
+            vmap it saves no time, since a run that has stopped waits for the others; sweep ends once all have stopped.
         eval_params: (opt_state, params) -> params, for rules that are to be used at another point than the one where
             they take gradients, e.g. optax.contrib.schedule_free_eval_params. Validation loss and metrics are measured
             there, and so is the best epoch, whose parameters result.best holds; result.params stay those of training.

@@ -65,7 +65,7 @@ def run(task: Task, start, train, validation, *, layout: Layout | None = None, *
     return result
 
 
-SETTINGS = ("batch_size", "keep_best", "shuffle", "eval_batch_size")
+SETTINGS = ("batch_size", "keep_best", "shuffle", "eval_batch_size", "together")
 """The settings that decide how epochs go."""
 
 
@@ -83,8 +83,21 @@ def _run(numbers, start, train, validation, *, program, layout, epochs, **settin
     )
 
 
-def epoch_of(task: Task, examples: Rows, validation, *, batch_size, keep_best, shuffle, eval_batch_size=None) -> Any:
-    """Return the function (state, None) -> (state, report) that trains one epoch, or none where patience has ended."""
+def epoch_of(
+    task: Task, examples: Rows, validation, *, batch_size, keep_best, shuffle, eval_batch_size=None, together=False
+) -> Any:
+    """Return the function (state, None) -> (state, report) that trains one epoch, or none where patience has ended.
+
+    Args:
+        task: what decides the run.
+        examples: the training examples.
+        validation: the validation examples, or None.
+        batch_size: examples per step.
+        keep_best: whether the state keeps the best epoch.
+        shuffle: whether the examples are shuffled.
+        eval_batch_size: validation examples that are measured at a time; None for all.
+        together: whether this is vectorised over runs, which then share one decision to skip the epoch.
+    """
 
     def epoch(state) -> Any:
         state, by_step = _epoch(task, state, examples, batch_size, shuffle)
@@ -94,17 +107,15 @@ def epoch_of(task: Task, examples: Rows, validation, *, batch_size, keep_best, s
         if task.patience is None:
             return epoch(state)
         since = (state.epoch - 1 - state.best.epoch).astype(jnp.float32)
-        goes_on = since < jnp.asarray(task.patience, jnp.float32)
+        goes_on = ~(since >= jnp.asarray(task.patience, jnp.float32))
 
         def chosen(state):
             trained = epoch(state)
             return jax.tree.map(functools.partial(jax.lax.select, goes_on), trained, _skipped(state, trained))
 
-        def skip(state):
-            return _skipped(state, jax.eval_shape(chosen, state))
-
-        # One flag for all runs: under vmap, a branch for each would copy the examples for each.
-        return jax.lax.cond(recording.in_any_run(goes_on), chosen, skip, state)
+        # Under vmap, a branch for each run would copy the examples for each.
+        flag, branch = (recording.in_any_run(goes_on), chosen) if together else (goes_on, epoch)
+        return jax.lax.cond(flag, branch, lambda state: _skipped(state, jax.eval_shape(branch, state)), state)
 
     return epoch_unless_stopped
 

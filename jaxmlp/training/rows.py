@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from jaxmlp._arrays import is_concrete
 
@@ -196,7 +196,9 @@ def _put(leaf, mesh, spec, filling=0):
 def _without_axes(leaf):
     """Return leaf, if it lies on a mesh of one device, as it lies on that device; no array moves."""
     mesh = _mesh(leaf)
-    return leaf if mesh is None or mesh.size > 1 else jax.device_put(leaf, mesh.devices.item())
+    if mesh is None or mesh.size > 1:
+        return leaf
+    return jax.device_put(leaf, SingleDeviceSharding(mesh.devices.item()))  # the device itself would keep Explicit axes
 
 
 def _mesh(leaf):

@@ -277,7 +277,8 @@ def _compiled_piece(numbers, points, keys, examples, *, mesh, **fixed):
 def _one_run(numbers, point, key, examples, *, program, init_fn, factory, history_only, **settings):
     init_key, fit_key = jax.random.split(key)
     task = combine(numbers, program)._replace(optimizer=factory(**point))
-    return _kept(run(task, (init_fn(init_key), fit_key), *examples, **settings), history_only)
+    result = run(task, (init_fn(init_key), fit_key), *examples, together=True, **settings)
+    return _kept(result, history_only)
 
 
 def _checked_grid(optimizer, grid):

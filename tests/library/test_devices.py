@@ -76,12 +76,13 @@ def test_a_mesh_that_is_set_divides_data_of_the_host(kind, x64, alone):
     assert_close(result, alone)
 
 
+@pytest.mark.slow
 def test_a_mesh_of_one_device_is_that_device(x64):
     one = Mesh(np.asarray(jax.devices()[:1]), ("data",), axis_types=(AxisType.Explicit,))
     expected, train = run(epochs=2), jax.device_put((X, Y), NamedSharding(one, PartitionSpec("data")))
     with jax.set_mesh(one):
-        results = run(epochs=2), run(train, epochs=2)
-    for result in (run(train, epochs=2), *results):
+        under_it = run(train, epochs=2)
+    for result in (run(train, epochs=2), under_it):
         for left, right in zip(jax.tree.leaves(result.params), jax.tree.leaves(expected.params), strict=True):
             np.testing.assert_array_equal(left, right)
 
@@ -127,7 +128,8 @@ def test_a_step_reduces_gradients_once_and_gathers_no_data(x64):
     # Of the loss and all gradients together; the rows of x and of y go to the devices that compute with them.
     assert [name for _, name in collectives] == ["all-reduce", "reduce-scatter", "reduce-scatter"]
     reduced, *rows = [shape for shape, _ in collectives]
-    assert all(size in reduced for size in ("f64[6,8]", "f64[8]", "f64[8,3]", "f64[3]"))
+    sizes = [np.prod([int(n) for n in shape.split(",") if n]) for shape in re.findall(r"f64\[([\d,]*)\]", reduced)]
+    assert sorted(sizes) == [1, 3, 8, 3 * 8, 6 * 8]
     own = BATCH // jax.device_count()
     assert sorted(re.sub(r"\{.*", "", shape) for shape in rows) == [f"f64[{own},6]", f"s64[{own}]"]
     assert "f64[64,6]" not in text, "no device holds all examples"

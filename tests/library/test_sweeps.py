@@ -292,7 +292,6 @@ def test_threads_on_several_accelerators_give_the_same_bits(monkeypatch):
 MEMORY = {  # layer sizes, training and validation examples, options
     "shuffle": ((2, 2, 2), 60_000, None, {}),
     "validation": ((16, 32, 10), 4_000, 2_000, {"keep_best": True, "shuffle": False}),
-    "patience": ((64, 8, 10), 20_000, 500, {"patience": 1}),  # examples that a run must not copy
 }
 
 
@@ -317,6 +316,20 @@ def test_the_memory_of_a_run_is_estimated_from_above_within_a_factor_of_two(name
     memory = jax.jit(jax.vmap(run, axes)).lower(keys, *given).compile().memory_analysis()
     assert memory is not None
     assert 1.0 <= 8 * estimate / (memory.temp_size_in_bytes + memory.output_size_in_bytes) <= 2.0
+
+
+@pytest.mark.slow
+def test_a_vectorised_sweep_with_patience_copies_no_examples():
+    net, keys = jaxmlp.mlp((64, 2)), jax.random.split(jax.random.key(0), 8)
+    x, y = jax.ShapeDtypeStruct((2_000, 64), jnp.float32), jax.ShapeDtypeStruct((2_000,), jnp.int32)
+
+    def run(x, y):
+        runs = jaxmlp.objective(net.apply), net.init, optimizers.sgd, {"learning_rate": [0.1]}, (x, y)
+        options = {"keys": keys, "epochs": 2, "batch_size": 100, "patience": 1, "execution": "vmap"}
+        return jaxmlp.sweep(*runs, **options, validation=(x[:10], y[:10]))
+
+    memory = jax.jit(run).lower(x, y).compile().memory_analysis()
+    assert memory is not None and memory.temp_size_in_bytes < 2 * 2_000 * 64 * 4  # of a copy for each run, 8 or more
 
 
 def test_runs_that_fit_use_half_of_the_device_with_the_least_free_memory(monkeypatch):
