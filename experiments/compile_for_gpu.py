@@ -63,8 +63,8 @@ class Program(NamedTuple):
 PROGRAMS = {
     "fit, SGD": Program(MNIST, "sgd", 1, False, 19, 3.2),
     "fit, Adam": Program(MNIST, "adam", 1, False, 21, 4.0),
-    "fit, Adam, options": Program(MNIST, "adam", 1, True, 25, 8.4),
-    "fit, Adam, 784-512-128-64-10": Program(DEEP, "adam", 1, False, 38, 12.6),
+    "fit, Adam, options": Program(MNIST, "adam", 1, True, 25, 7.2),
+    "fit, Adam, 784-512-128-64-10": Program(DEEP, "adam", 1, False, 38, 11.9),
     "sweep of 32, Adam": Program(MNIST, "adam", 32, False, 20, 2.6),
     "sweep of 32, Adam, options": Program(MNIST, "adam", 32, True, 23, 8.8),
 }
