@@ -39,8 +39,9 @@ class Perceptron(BaseEstimator, abc.ABC):
     """The network, its training and its attributes; the two estimators say what targets and outputs mean."""
 
     def __init__(self, parameters: dict[str, Any]) -> None:
-        for name in self._get_param_names():
-            setattr(self, name, parameters[name])
+        for name, value in parameters.items():  # not _get_param_names: a subclass may have parameters of its own
+            if name not in ("self", "__class__"):
+                setattr(self, name, value)
 
     if TYPE_CHECKING:  # parameters are set by name
 
@@ -205,6 +206,12 @@ class Perceptron(BaseEstimator, abc.ABC):
                 "training gave weights that are not finite; scale the features (StandardScaler), lower "
                 'learning_rate_init, or train with dtype="float64"'
             )
+        if outcome.loss_curve and not np.isfinite(self.loss_):
+            warnings.warn(
+                f"the loss is {self.loss_}; scale features and targets (StandardScaler), or lower learning_rate_init",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
         if not (outcome.converged or incremental) and outcome.iterations == self.max_iter:
             warnings.warn(
                 f"training reached max_iter={self.max_iter} before it converged; increase max_iter, or scale the "
@@ -242,11 +249,13 @@ def has_partial_fit(estimator: Any) -> bool:
 
 def _checked_weights(sample_weight, x):
     if isinstance(sample_weight, Real):
-        return np.full(x.shape[0], sample_weight, x.dtype)
+        sample_weight = np.full(x.shape[0], sample_weight, x.dtype)
     dtypes: Any = [np.float64, np.float32]
     weights = check_array(sample_weight, ensure_2d=False, dtype=dtypes, input_name="sample_weight")
     if weights.shape != (x.shape[0],):
         raise ValueError(f"sample_weight must have shape {(x.shape[0],)}, one number per example, got {weights.shape}")
+    if (weights < 0).any():
+        raise ValueError(f"sample_weight must be at least 0, got {weights.min():g}")
     if not weights.any():
         raise ValueError("sample_weight must hold at least one non-zero number; all of them are zero")
     return weights

@@ -69,6 +69,18 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         dtype: to train in, "float32" or "float64"; None is float64 for "lbfgs" and float32 for all others. Weights are
             returned in the dtype of X.
 
+    Attributes:
+        classes_: labels, in the order of the outputs.
+        coefs_: weights of each layer, a list of (inputs, units).
+        intercepts_: biases of each layer, a list of (units,).
+        loss_: training loss of the last epoch; loss_curve_ has all epochs.
+        best_loss_: lowest training loss; None with early_stopping.
+        validation_scores_: score after each epoch with early_stopping, best_validation_score_ the best of them, and
+            validation_loss_curve_ the losses; else None.
+        n_iter_: epochs, or iterations of "lbfgs"; t_ counts training examples seen.
+        n_layers_: layers, input and output included; n_outputs_ are the outputs, out_activation_ their activation.
+        n_features_in_: features; feature_names_in_ has their names, where X has names.
+
     Example:
         >>> from sklearn.datasets import load_iris
         >>> from jaxmlp.estimators import MLPClassifier
@@ -148,8 +160,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         self._meet(y, classes)
         return self._fit(X, y, sample_weight, incremental=True)
 
-    def predict(self, X: Any) -> np.ndarray:  # noqa: N803
-        """Return the likeliest class of each example, or a row of 0 and 1 for several labels.
+    def predict(self, X: Any) -> Any:  # noqa: N803
+        """Return the likeliest class of each example, or a row of 0 and 1 for several labels: sparse if they were.
 
         Args:
             X: (n, features), dense or sparse.
@@ -157,7 +169,8 @@ class MLPClassifier(ClassifierMixin, Perceptron):
         found = self._outputs(X)
         if self.out_activation_ == "softmax":
             return self.classes_[found.argmax(axis=1)]
-        return np.asarray(self._label_binarizer.inverse_transform(found.ravel() if self.n_outputs_ == 1 else found))
+        labels = self._label_binarizer.inverse_transform(found.ravel() if self.n_outputs_ == 1 else found)
+        return labels if scipy.sparse.issparse(labels) else np.asarray(labels)
 
     def predict_proba(self, X: Any) -> np.ndarray:  # noqa: N803
         """Return the probability of each class, (n, classes), in the order of classes_.

@@ -26,8 +26,8 @@ _RANGES = {  # low, high, whether the ends are allowed
     "tol": (0, _INF, True, True),
     "momentum": (0, 1, True, True),
     "validation_fraction": (0, 1, True, False),
-    "beta_1": (0, 1, True, True),
-    "beta_2": (0, 1, True, True),
+    "beta_1": (0, 1, True, False),
+    "beta_2": (0, 1, True, False),
     "epsilon": (0, _INF, False, False),
 }
 _COUNTS = ("max_iter", "max_fun", "n_restarts")
@@ -37,9 +37,19 @@ _ARGUMENTS = {"momentum": ("momentum",), "nesterov": ("momentum",), "amsgrad": (
 _ATTRIBUTES = {"momentum": "momentum", "b1": "beta_1", "b2": "beta_2", "eps": "epsilon"}
 
 
+class _WrongParameterError(ValueError, TypeError):
+    """A wrong type of a parameter, which is a ValueError in scikit-learn too."""
+
+
 def check(estimator: Any) -> None:
-    """Raise a ValueError or TypeError that names the first parameter that is not allowed."""
-    values = estimator.get_params(deep=False)
+    """Raise a ValueError that names the first parameter that is not allowed; if its type is wrong, a TypeError too."""
+    try:
+        _check(estimator, vars(estimator))
+    except TypeError as error:
+        raise _WrongParameterError(str(error)) from error
+
+
+def _check(estimator, values):
     for name, (low, high, with_low, with_high) in _RANGES.items():
         _check_range(name, values[name], low, high, with_low, with_high)
     for name in _COUNTS:
@@ -52,15 +62,22 @@ def check(estimator: Any) -> None:
             check_choice(name, values[name], choices)
     if values["n_iter_no_change"] != _INF:
         check_count("n_iter_no_change", values["n_iter_no_change"])
-    if values["batch_size"] != "auto":
+    if isinstance(values["batch_size"], str):
+        check_choice("batch_size", values["batch_size"], ("auto",))
+    else:
         check_count("batch_size", values["batch_size"])
     if not (isinstance(values["early_stopping"], bool | np.bool_) or values["early_stopping"] == "loss"):
         raise ValueError(f'early_stopping must be True, False or "loss", got {values["early_stopping"]!r}')
     if isinstance(values["schedule"], str):
         check_choice("schedule", values["schedule"], ("cosine", "linear"))
-    for name in ("schedule", "augment"):
-        if not (values[name] is None or isinstance(values[name], str) or callable(values[name])):
-            raise TypeError(f"{name} must be a function or None, got {values[name]!r}")
+    if not (values["schedule"] is None or isinstance(values["schedule"], str) or callable(values["schedule"])):
+        raise TypeError(f'schedule must be "cosine", "linear", a function or None, got {values["schedule"]!r}')
+    if not (values["augment"] is None or callable(values["augment"])):
+        raise TypeError(f"augment must be a function (key, x) -> x or None, got {values['augment']!r}")
+    for rate in values["dropout"] if np.iterable(values["dropout"]) else [values["dropout"]]:
+        _check_range("dropout", rate, 0, 1, True, False)
+    if not isinstance(values["verbose"], numeric.Integral | np.bool_):
+        raise TypeError(f"verbose must be True or False, got {values['verbose']!r}")
     solver = values["solver"]
     if isinstance(solver, str):
         check_choice("solver", solver, ("lbfgs", *jaxmlp.optimizers.OPTIMIZERS))
@@ -90,7 +107,15 @@ def hidden_sizes(estimator: Any) -> tuple[int, ...]:
 def activation_of(estimator: Any) -> Any:
     """Return the activation as jaxmlp.mlp takes it."""
     activation = "sigmoid" if estimator.activation == "logistic" else estimator.activation
-    jaxmlp.activations.get(activation)
+    function = jaxmlp.activations.get(activation)
+    if isinstance(activation, str):
+        return activation
+    try:
+        jax.eval_shape(function, jax.ShapeDtypeStruct((2,), np.float32))
+    except Exception as error:
+        raise TypeError(
+            f"activation must be a function of JAX arrays, got {activation!r}, which raises {error}"
+        ) from error
     return activation
 
 
@@ -98,7 +123,10 @@ def dtype_of(estimator: Any) -> np.dtype:
     """Return the dtype to train in."""
     if estimator.dtype is None:
         return np.dtype(np.float64 if estimator.solver == "lbfgs" else np.float32)
-    dtype = np.dtype(estimator.dtype)
+    try:
+        dtype = np.dtype(estimator.dtype)
+    except TypeError:
+        dtype = None
     if dtype not in (np.float32, np.float64):
         raise ValueError(f'dtype must be "float32", "float64" or None, got {estimator.dtype!r}')
     return dtype

@@ -28,6 +28,17 @@ class MLPRegressor(RegressorMixin, Perceptron):
         loss: "squared_error", half the squared error; or "poisson", the Poisson deviance of exp(output).
         hidden_layer_sizes: this and all others as for MLPClassifier.
 
+    Attributes:
+        coefs_: weights of each layer, a list of (inputs, units).
+        intercepts_: biases of each layer, a list of (units,).
+        loss_: training loss of the last epoch; loss_curve_ has all epochs.
+        best_loss_: lowest training loss; None with early_stopping.
+        validation_scores_: score after each epoch with early_stopping, best_validation_score_ the best of them, and
+            validation_loss_curve_ the losses; else None.
+        n_iter_: epochs, or iterations of "lbfgs"; t_ counts training examples seen.
+        n_layers_: layers, input and output included; n_outputs_ are the outputs, out_activation_ their activation.
+        n_features_in_: features; feature_names_in_ has their names, where X has names.
+
     Example:
         >>> import warnings
         >>> from sklearn.datasets import load_diabetes

@@ -15,8 +15,8 @@ class SweepSearchCV(GridSearchCV):
 
     Processes would each import JAX and compile again. Threads share what is compiled: points that differ in numbers
     (alpha, learning_rate_init, momentum, tol, ...) and folds of about one size need one program between them. Points
-    that differ in hidden_layer_sizes, activation or solver need one program each. XLA releases the interpreter while
-    it computes, so that the threads run side by side.
+    that differ in hidden_layer_sizes, activation, solver, batch_size or dropout need one program each. XLA releases the
+    interpreter while it computes, so that the threads run side by side.
 
     Args:
         estimator: an MLPClassifier or MLPRegressor of this module, or a pipeline that ends in one. Any other estimator

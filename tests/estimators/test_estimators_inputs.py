@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
+from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.datasets import load_iris
 from sklearn.impute import SimpleImputer
@@ -79,3 +81,48 @@ def test_skops_keeps_an_estimator(fitted):
     own = skops.get_untrusted_types(data=data)
     assert own == ["jaxmlp.estimators.classifier.MLPClassifier"]
     np.testing.assert_array_equal(skops.loads(data, trusted=own).predict(X), fitted.predict(X))
+
+
+class Wider(MLPClassifier):
+    """A subclass with a parameter of its own, which hides all others but two."""
+
+    def __init__(self, extra=1, alpha=0.01):
+        super().__init__((8,), alpha=alpha, max_iter=2)
+        self.extra = extra
+
+
+def test_a_subclass_may_have_parameters_of_its_own():
+    model = clone(Wider(extra=3))
+    assert model.get_params() == {"alpha": 0.01, "extra": 3}
+    assert model.fit(X, Y).coefs_[0].shape[1] == 8
+
+
+def test_sparse_labels_are_predicted_as_sparse_labels():
+    labels = scipy.sparse.csr_matrix(np.c_[Y > 0, Y > 1].astype(int))
+    model = MLPClassifier(**SMALL).fit(X, labels)
+    predicted = model.predict(X)
+    assert scipy.sparse.issparse(predicted) and predicted.shape == labels.shape
+    assert 0 <= model.score(X, labels) <= 1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"augment": "flip"}, "augment must be a function"),
+        ({"beta_1": 1.0}, r"beta_1 must be in \[0, 1\)"),
+        ({"verbose": "yes"}, "verbose must be True or False"),
+        ({"dropout": "x"}, "dropout must be a real number"),
+        ({"dtype": "flot32"}, "dtype must be"),
+        ({"activation": np.tanh}, "activation must be a function of JAX arrays"),
+        ({"batch_size": "Auto"}, "Did you mean 'auto'"),
+        ({"alpha": "1"}, "alpha must be a real number"),
+    ],
+)
+def test_wrong_parameters_are_value_errors_that_name_them(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(**parameters).fit(X, Y)
+
+
+def test_negative_weights_are_refused():
+    with pytest.raises(ValueError, match="sample_weight must be at least 0, got -1"):
+        MLPClassifier().fit(X, Y, sample_weight=-np.ones(len(Y)))

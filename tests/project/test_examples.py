@@ -18,7 +18,7 @@ import jaxmlp
 import jaxmlp.comparison
 import jaxmlp.estimators
 
-SECTIONS = ("Args", "Returns", "Yields", "Raises", "Differs from", "Example", "Source")
+SECTIONS = ("Args", "Attributes", "Returns", "Yields", "Raises", "Differs from", "Example", "Source")
 OTHER_NAMES = ("Arguments", "Parameters", "Return", "Yield", "Raise", "Examples", "Usage", "Sources", "References")
 
 
