@@ -10,6 +10,7 @@ import numpy as np
 
 import jaxmlp
 from experiments.common.peers.settings import Settings, glorot
+from jaxmlp.training.shuffling import permutation
 
 PARTS = (
     "matrix products",
@@ -32,7 +33,7 @@ class Profile:
         self._params = tuple(jaxmlp.Layer(*map(jnp.asarray, layer)) for layer in glorot(settings, 0))
         self._loss_fn = jaxmlp.objective(jaxmlp.mlp(settings.layer_sizes).apply)
         self._optimizer = jaxmlp.optimizers.OPTIMIZERS[settings.rule](settings.learning_rate)
-        order = jax.random.permutation(self._key, len(x))
+        order = permutation(self._key, len(x))
         self._order, self._in_order = order, jnp.arange(len(x))
 
     def first(self) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def _epoch(optimizer, params, train, order, loss_fn, batch_size, step) -> Any:
     """Pass over the batches; order: rows, or a key from which they are drawn."""
     n = len(train[0])
     if jnp.issubdtype(order.dtype, jax.dtypes.prng_key):
-        order = jax.random.permutation(order, n)
+        order = permutation(order, n)
     steps = n // batch_size
 
     def body(carry, rows):

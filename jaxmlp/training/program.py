@@ -16,6 +16,7 @@ from jaxmlp.training.processes import losses_named
 from jaxmlp.training.results import Best, FitResult, History, Step, TrainState
 from jaxmlp.training.rows import Layout, Rows
 from jaxmlp.training.shards import own, scan, vary_like
+from jaxmlp.training.shuffling import permutation
 from jaxmlp.training.updates import initial, update
 from jaxmlp.training.validating import validated
 
@@ -201,7 +202,7 @@ def _epoch(task, state, examples, batch_size, shuffle):
     order_key, noise_key = jax.random.split(jax.random.fold_in(state.key, state.epoch))
     n = examples.n
     steps, remainder = divmod(n, batch_size)
-    order = jax.random.permutation(order_key, n) if shuffle else jnp.arange(n)
+    order = permutation(order_key, n) if shuffle else jnp.arange(n)
     step = step_of(task, state, examples, noise_key)
     batches = order[: steps * batch_size].reshape(steps, batch_size)
     indices = jnp.arange(steps, dtype=jnp.int32)

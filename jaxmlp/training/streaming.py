@@ -13,6 +13,7 @@ from jaxmlp.training.pieces import Progress, begun, conducted, told
 from jaxmlp.training.program import after, closed, history_of, step_of, summed, unmeasured
 from jaxmlp.training.results import FitResult
 from jaxmlp.training.rows import Rows
+from jaxmlp.training.shuffling import permutation
 from jaxmlp.training.streams import Mapped, Stream, prefetched
 from jaxmlp.training.watching import Kept, Watch, fingerprint, in_form, joined
 
@@ -196,4 +197,4 @@ def _closed(numbers, state, carry, by_step, readings, weights, *, validation, pr
 @functools.partial(jax.jit, static_argnames=("n", "shuffle"))
 def _order(key, epoch, *, n, shuffle):
     order_key, _ = jax.random.split(jax.random.fold_in(key, epoch))
-    return jax.random.permutation(order_key, n) if shuffle else jnp.arange(n)
+    return permutation(order_key, n) if shuffle else jnp.arange(n)
