@@ -57,3 +57,15 @@ def at_least_float32(dtype: Any) -> Any:
 def none_if_zero(strength: Any) -> Any:
     """Return strength, or None if it is the plain number 0, which leaves the term out of the program."""
     return None if isinstance(strength, int | float) and strength == 0 else strength
+
+
+def vary_like(value: Any, like: Any) -> Any:
+    """Mark value, inside shard_map, as varying over the same mesh axes as like."""
+    missing = tuple(sorted(manual_axes(like) - manual_axes(value)))
+    return jax.lax.pcast(value, missing, to="varying") if missing else value
+
+
+def manual_axes(x: Any) -> frozenset[str]:
+    """Return the mesh axes over which an array inside shard_map varies."""
+    kind = (x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)).manual_axis_type
+    return kind.varying if kind is not None else frozenset()

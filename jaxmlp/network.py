@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp import activations
-from jaxmlp._arrays import floating
+from jaxmlp._arrays import floating, vary_like
 from jaxmlp._checks import check_choice, check_count, check_key, check_real, in_range, shown
 
 __docformat__ = "google"
@@ -177,7 +177,7 @@ class _Apply:
             if rate and layer_key is not None:
                 h = _drop(layer_key, h, rate)
             w, b = layer
-            z = h @ w if self.compute_dtype is None else _product(self.compute_dtype, h, w)
+            z = h @ w if self.compute_dtype is None else _product(self.compute_dtype, vary_like(h, w), vary_like(w, h))
             h = z + jnp.broadcast_to(b, z.shape)
         return (h, tuple(hidden)) if with_hidden else h
 

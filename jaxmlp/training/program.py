@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jaxmlp._arrays import vary_like
 from jaxmlp.instruments import Instrument
 from jaxmlp.optimizers import apply_updates
 from jaxmlp.training import recording
@@ -15,7 +16,7 @@ from jaxmlp.training.partition import combine, partition
 from jaxmlp.training.processes import losses_named
 from jaxmlp.training.results import Best, FitResult, History, Step, TrainState
 from jaxmlp.training.rows import Layout, Rows
-from jaxmlp.training.shards import own, scan, vary_like
+from jaxmlp.training.shards import own, scan
 from jaxmlp.training.shuffling import permutation
 from jaxmlp.training.updates import initial, update
 from jaxmlp.training.validating import validated

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmlp._arrays import vary_like
 from jaxmlp.instruments import Instrument, Readings
-from jaxmlp.training.shards import vary_like
 
 
 def checked(instruments: Any) -> dict[str, Instrument]:

@@ -4,6 +4,8 @@ from typing import Any
 
 import jax
 
+from jaxmlp._arrays import manual_axes, vary_like
+
 
 def own(params, loss):
     """Inside shard_map, mark params as varying over the same mesh axes as the loss.
@@ -31,17 +33,6 @@ def _varying(body, carry, x):
     while True:
         grown, _ = jax.eval_shape(body, carry, x)
         fixed = jax.tree.map(vary_like, carry, grown)
-        if all(jax.tree.leaves(jax.tree.map(lambda a, b: _axes(a) == _axes(b), carry, fixed))):
+        if all(jax.tree.leaves(jax.tree.map(lambda a, b: manual_axes(a) == manual_axes(b), carry, fixed))):
             return carry
         carry = fixed
-
-
-def vary_like(value, like):
-    """Mark value as varying over the same mesh axes as like."""
-    missing = tuple(sorted(_axes(like) - _axes(value)))
-    return jax.lax.pcast(value, missing, to="varying") if missing else value
-
-
-def _axes(x):
-    kind = (x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)).manual_axis_type
-    return kind.varying if kind is not None else frozenset()
