@@ -23,16 +23,19 @@ READING = {
     "loss": (
         "Loss of the batch",
         "Thin: each step, thick: mean of up to 20. A healthy run falls at once, then ever more slowly; it neither "
-        "stays at its first value nor jumps up. Guessing among k classes gives ln k, 2.3 for ten.",
+        "stays at its first value nor jumps up. Guessing among k classes gives ln k, 2.3 for ten; a first value "
+        "of many times that means inputs or weights that are too large.",
     ),
     "alpha": (
         "Alpha: where the step landed",
-        "On a parabola along the step: 0 is its lowest point, -1 a step so short that the slope is still the same, 1 "
-        "as high on the other side. A healthy run stays between -1 and about 0; above 1 every step climbs.",
+        "On a parabola along the step: -1 is a step so short that the slope is still the same, 0 the lowest point, 1 "
+        "as high on the other side. A healthy run stays between -1 and about 0; often above 0, the learning rate is "
+        "too high, and above 1 every step climbs.",
     ),
     "update_ratio": (
         "Size of the update / size of the weights",
-        "A healthy run is near 0.001 to 0.01; near 1 the weights are replaced at each step; at 0.0001 training crawls.",
+        "Of the whole network. A healthy run is near 0.001 to 0.01; near 1 the weights are replaced at each step; at "
+        "0.0001 training crawls.",
     ),
     "distance": (
         "Distance from the start",
@@ -40,8 +43,8 @@ READING = {
     ),
     "gradient_norm": (
         "Size of the gradient",
-        "A healthy run keeps its order of magnitude; growth without end means divergence, a fall to almost 0 with a "
-        "high loss means that no gradient arrives.",
+        "Of the whole network, in which the last layers can hide that the first get none. A healthy run keeps its "
+        "order of magnitude; growth without end means divergence.",
     ),
     "gradient_norm_by_leaf": (
         "Size of the gradient by layer, at the end",
@@ -56,22 +59,22 @@ READING = {
     "gradient_histogram": (
         "Elements of the examples' gradients, at the end",
         "Counts on a logarithmic scale; the outer bins hold all that lies beyond. Healthy: a smooth peak at 0 with "
-        "tails; bars at both ends mean gradients that are too large, a single bar at 0 gradients that have vanished.",
+        "tails. Outer bins nearly as high mean gradients that are too large.",
     ),
     "largest_eigenvalue": (
         "Sharpness: largest eigenvalue of the Hessian",
-        "Of the batch's loss. It rises during healthy training, to 10 or 100 with standardised inputs; thousands mean "
-        "badly scaled inputs or weights.",
+        "Of the batch's loss. It rises during healthy training, to 10 or 100 with standardised inputs; a fall at the "
+        "start with alpha above 0 means a learning rate that is too high, thousands badly scaled inputs or weights.",
     ),
     "stability": (
         "Sharpness x effective learning rate",
-        "For gradient descent, 2 is the limit above which steps along the sharpest direction grow. A healthy run "
-        "stays below or hovers near it; far below, the step is short for this curvature.",
+        "The rate is the size of the update over that of the gradient. For gradient descent, 2 is the limit above "
+        "which steps along the sharpest direction grow. A healthy run stays below or hovers near it; far below, the "
+        "step is short for this curvature.",
     ),
     "hessian_trace": (
         "Trace of the Hessian",
-        "The sum of all curvatures. In a healthy run it falls as the data are fitted; near 0 the loss is flat, which "
-        "with a high loss is a plateau.",
+        "The sum of all curvatures. In a healthy run it falls as the data are fitted.",
     ),
     "gradient_noise_scale": (
         "Gradient noise scale (examples)",
@@ -113,31 +116,32 @@ def panel(name: str, runs: Mapping[str, Mapping[str, Any]], looks: Mapping[str, 
         look = {"color": looks[run], "label": run}
         with np.errstate(all="ignore"):
             _DRAWN.get(name, _curve)(ax, name, readings, look)
+    if ax.lines and not any(np.isfinite(np.asarray(line.get_ydata(), float)).any() for line in ax.lines):
+        ax.text(0.5, 0.5, "not measurable", transform=ax.transAxes, ha="center", color="#666666")
     if name not in ("alpha", "gradient_histogram"):
-        _scale(ax)
+        _scale(ax, _LEVELS.get(name))
     if name == "alpha":
         low, high = ax.get_ylim()
         if high > 3 or low < -3:
             ax.set_yscale("symlog", linthresh=1)
         ax.set_ylim(max(min(low, -1.1), -100), min(max(high, 0.2), 100))
         for level in (-1, 0, 1):
-            ax.axhline(level, color="#666666", linewidth=0.7, linestyle=":")
+            ax.axhline(level, color="#666666", linewidth=0.7, linestyle=":", zorder=1)
     if name in _LEVELS:
         ax.axhline(_LEVELS[name], color="#666666", linewidth=0.9, linestyle="--")
-        low, high = ax.get_ylim()
-        ax.set_ylim(min(low, _LEVELS[name] / 1.5), max(high, 1.5 * _LEVELS[name]))
     if name not in ("gradient_norm_by_leaf", "gradient_histogram"):
         ax.set_xlabel("step")
     ax.set_title(READING[name][0], fontsize=11)
     return figure
 
 
-def _scale(ax):
-    """Make the y axis logarithmic; a run that diverges leaves it at the top, so that the others can be seen."""
+def _scale(ax, level=None):
+    """Make the y axis logarithmic, with a level in sight; a run that diverges leaves it at the top."""
     values = np.concatenate([np.asarray(line.get_ydata(), float) for line in ax.lines])
     values = values[np.isfinite(values) & (values > 0)]
     if len(values):
-        ax.set_ylim(values.min() / 1.2, min(values.max(), 1e5 * np.median(values)) * 1.2)
+        low, high = values.min() / 1.2, min(values.max(), 1e5 * np.median(values)) * 1.2
+        ax.set_ylim(low if level is None else min(low, level / 1.5), high if level is None else max(high, 1.5 * level))
     logarithmic(ax)
     low, high = ax.get_ylim()
     if high > 300 * low:
@@ -184,7 +188,8 @@ def _noise_scale(ax, name, readings, look):
     groups = max(1, len(steps) // 5)
     means = {key: [part.mean() for part in np.array_split(values[key], groups)] for key in ("trace", "signal")}
     scale = np.array(means["trace"]) / np.array(means["signal"])
-    ax.plot([part.mean() for part in np.array_split(steps, groups)], np.where(scale > 0, scale, np.nan), **look)
+    middles = [part.mean() for part in np.array_split(steps, groups)]
+    ax.plot(middles, np.where(scale > 0, scale, np.nan), marker=".", **look)  # a value between gaps has no line
 
 
 _LEVELS = {"norm_test": 1.0, "stability": 2.0}  # what the sentences speak of, always in sight
