@@ -186,16 +186,25 @@ def _check_examples(name, examples):
     for leaf in leaves:
         if not jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
             check_real(name, leaf)
-    lengths = sorted({jnp.shape(leaf)[0] if jnp.ndim(leaf) else 0 for leaf in leaves})
-    if len(lengths) != 1 or lengths[0] == 0:
-        shapes = [jnp.shape(leaf) for leaf in leaves]
-        raise ValueError(f"x and y of {name} must have the same first axis, with at least one example; got {shapes}")
+    n = check_lengths(name, examples)
     for leaf in leaves:
         if not all_finite(local(leaf)):
             raise ValueError(f"{name} contains NaN or infinity; fill or drop those examples first")
     if len(examples) == 3:
-        _check_weight(name, examples[2], lengths[0])
-    return lengths[0]
+        _check_weight(name, examples[2], n)
+    return n
+
+
+def check_lengths(name, examples):
+    """Return the number of examples; raise a ValueError if x and y differ in it, or there are none or too many."""
+    leaves = jax.tree.leaves(examples)
+    lengths = {jnp.shape(leaf)[0] if jnp.ndim(leaf) else 0 for leaf in leaves}
+    if len(lengths) != 1 or 0 in lengths:
+        shapes = [jnp.shape(leaf) for leaf in leaves]
+        raise ValueError(f"x and y of {name} must have the same first axis, with at least one example; got {shapes}")
+    if max(lengths) >= 2**31:
+        raise ValueError(f"{name} must have fewer than 2^31 examples, got {max(lengths):,}; train on parts of them")
+    return max(lengths)
 
 
 def _check_weight(name, weight, n):

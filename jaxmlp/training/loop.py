@@ -18,7 +18,7 @@ from jaxmlp.training.program import run, task_of
 from jaxmlp.training.results import Best, FitResult, TrainState
 from jaxmlp.training.rows import laid_out
 from jaxmlp.training.streaming import run_streamed
-from jaxmlp.training.streams import stream_of
+from jaxmlp.training.streams import in_memory, scale_of, stream_of
 from jaxmlp.training.watching import Watch, watch_of
 
 P = TypeVar("P")
@@ -209,6 +209,8 @@ def fit(
     task = task_of(loss_fn, optimizer, metrics, step_metrics, augment, patience, eval_params, instruments)
     watch = watch_of(on_epoch, checkpoint, every, (task, params, train, key, validation, state))
     kept = None if watch is None else watch.kept()
+    if watch is not None and watch.path is not None and kept is None and state is None and params is None:
+        raise ValueError(f"checkpoint: there is no run to go on with at {watch.path}; give params and key to begin one")
     if kept is not None and state is None:
         kept = kept._replace(nothing_given=params is None)
         params, key = kept.state.params if params is None else params, kept.state.key if key is None else key
@@ -222,6 +224,7 @@ def fit(
     if stream is not None:
         watch = watch or Watch(None, None, 1)
         return run_streamed(task, start, stream, validation, watch, kept, **settings)
+    train, validation = in_memory((train, validation), scale_of(params if state is None else state.params))
     layout, start, train, validation = laid_out(start, train, validation)
     trained = run if watch is None else functools.partial(run_in_pieces, watch=watch, kept=kept)
     if layout is None:

@@ -66,7 +66,7 @@ def run_in_pieces(
             identity = kept.checked(identity, epochs)
             state, reports = kept.restored(*lowered.out_info)
             state = state if layout is None else layout.everywhere(state)
-            now = Progress(state, reports, kept.done, kept.stopped)
+            now = Progress(state, reports, kept.done, kept.has_stopped(epochs))
 
     def result(now):
         reports = jax.tree.map(jnp.asarray, joined(now.reports))
@@ -100,11 +100,11 @@ def conducted(advance, now: Progress, watch: Watch, identity: dict[str, Any], ep
                 now = advance(now)
             ended = now.done == epochs or now.stopped
             if watch.is_due(now.done, ended, now.partial is not None, time.monotonic() - clock):
-                watch.save(now, identity)
+                watch.save(now, identity, epochs)
                 saved, clock = now, time.monotonic()
     except (KeyboardInterrupt, SystemExit) as error:  # the latter by a handler of SIGTERM
         if watch.path is not None and now is not saved:
-            watch.save(now, identity)
+            watch.save(now, identity, epochs)
         if isinstance(error, KeyboardInterrupt):
             raise Interrupted(watch.path, result(now) if now.done else None, now.done) from error
         raise

@@ -125,7 +125,8 @@ def scaled(examples: tuple[Any, ...], dtype: Any) -> tuple[Any, ...]:
     """Return the examples with inputs of bytes scaled to [0, 1]."""
 
     def fractions(a):
-        return a.astype(dtype) / jnp.asarray(255, dtype) if a.dtype == jnp.uint8 else a
+        # Not a quotient: XLA would make this product of some, and not of others, which rounds differently.
+        return a.astype(dtype) * jnp.asarray(1 / 255, dtype) if a.dtype == jnp.uint8 else a
 
     return (jax.tree.map(fractions, examples[0]), *examples[1:])
 
@@ -141,6 +142,8 @@ def laid_out(start: Any, train: Any, validation: Any) -> tuple[Layout | None, An
         return None, start, train, validation
     sharded = [leaf for leaf in leaves if _mesh(leaf) is not None and _axes(leaf.sharding.spec)]
     mesh = sharded[0].sharding.mesh if sharded else set_mesh()
+    if any(leaf.sharding.mesh != mesh for leaf in sharded):
+        raise ValueError(f"all of train must lie on one mesh, got {[leaf.sharding.mesh for leaf in sharded]}")
     if mesh is None or mesh.size == 1:
         return None, *(jax.tree.map(_without_axes, tree) for tree in (start, train, validation))
     axes = _axes(sharded[0].sharding.spec) if sharded else tuple(mesh.axis_names)

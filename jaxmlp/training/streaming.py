@@ -12,9 +12,9 @@ from jaxmlp.training.partition import combine, partition
 from jaxmlp.training.pieces import Progress, begun, conducted, told
 from jaxmlp.training.program import after, closed, history_of, step_of, summed, unmeasured
 from jaxmlp.training.results import FitResult
-from jaxmlp.training.rows import Rows
+from jaxmlp.training.rows import Rows, scaled
 from jaxmlp.training.shuffling import permutation
-from jaxmlp.training.streams import Mapped, Stream, prefetched
+from jaxmlp.training.streams import Mapped, Stream, prefetched, scale_of
 from jaxmlp.training.watching import Kept, Watch, fingerprint, in_form, joined
 
 
@@ -52,9 +52,9 @@ def run_streamed(
     numbers, program = partition(task)
     keep_best = settings["keep_best"] or task.patience is not None
     now = Progress(begun(numbers, start, validation, program=program, keep_best=keep_best))
-    floats = [a.dtype for a in jax.tree.leaves(now.state.params) if jnp.issubdtype(jnp.result_type(a), jnp.floating)]
-    chunk = functools.partial(_chunk, numbers, program=program, scale=(floats or [jnp.dtype(jnp.float32)])[0])
-    fixed = {"program": program, "keep_best": keep_best, "eval_batch_size": settings["eval_batch_size"]}
+    scale = scale_of(now.state.params)
+    chunk = functools.partial(_chunk, numbers, program=program, scale=scale)
+    fixed = {"program": program, "scale": scale, "keep_best": keep_best, "eval_batch_size": settings["eval_batch_size"]}
     end = functools.partial(_closed, numbers, validation=validation, **fixed)
     first = now.state.epoch, now.state.steps
     identity = {}
@@ -77,23 +77,29 @@ def run_streamed(
                 carry = in_form(kept.path, carry, _carry(now.state))
                 reported, read = (in_form(kept.path, a, b, 1) for a, b in zip(found, (by_step, readings), strict=True))
                 partial = Partial(carry, (reported,), (read,), kept.metadata["steps"], kept.metadata["examples"])
-            now = Progress(state, reports, kept.done, kept.stopped, partial)
+            now = Progress(state, reports, kept.done, kept.has_stopped(epochs), partial)
 
     def result(now):
         reports = jax.tree.map(jnp.asarray, joined(now.reports))
         trained, taken = (int(a - b) for a, b in zip((now.state.epoch, now.state.steps), first, strict=True))
         return FitResult(now.state.params, now.state, history_of(task, reports, first[1], taken // max(trained, 1)))
 
-    epoch = _Epochs(stream, shuffle, task.patience, settings["batch_size"], watch.on_epoch, chunk, end)
+    def put(examples):
+        check = getattr(task.loss_fn, "check", None)
+        if check is not None:
+            check(now.state.params, *examples)
+        return jax.device_put(examples)
+
+    epoch = _Epochs(stream, shuffle, task.patience, settings["batch_size"], watch.on_epoch, put, chunk, end)
     return conducted(epoch.advanced, now, watch, identity, epochs, result)
 
 
 class _Epochs:
     """The chunks of one epoch after the other."""
 
-    def __init__(self, stream, shuffle, patience, batch_size, on_epoch, chunk, end):
+    def __init__(self, stream, shuffle, patience, batch_size, on_epoch, put, chunk, end):
         self.stream, self.shuffle, self.patience, self.batch_size = stream, shuffle, patience, batch_size
-        self.on_epoch, self.chunk, self.end = on_epoch, chunk, end
+        self.on_epoch, self.put, self.chunk, self.end = on_epoch, put, chunk, end
         self.chunks: Any = None
         self.steps = None
 
@@ -124,7 +130,7 @@ class _Epochs:
         first = 0 if now.partial is None else now.partial.steps
         if first * self.batch_size >= getattr(self.stream, "n", first * self.batch_size + 1):
             return iter(())  # it was kept after its last step
-        return prefetched(self.stream.chunks(order, first), jax.device_put)
+        return prefetched(self.stream.chunks(order, first), self.put)
 
     def _closed(self, now, done):
         if not done.steps:
@@ -184,9 +190,12 @@ def _chunk(numbers, state, carry, examples, rows, first, count, *, program, scal
     return tuple(carry), reports, recording.without_spare_row(readings)
 
 
-@functools.partial(jax.jit, static_argnames=("program", "keep_best", "eval_batch_size"))
-def _closed(numbers, state, carry, by_step, readings, weights, *, validation, program, keep_best, eval_batch_size):
+@functools.partial(jax.jit, static_argnames=("program", "scale", "keep_best", "eval_batch_size"))
+def _closed(
+    numbers, state, carry, by_step, readings, weights, *, validation, program, scale, keep_best, eval_batch_size
+):
     task, steps = combine(numbers, program), weights.shape[0]
+    validation = None if validation is None else scaled(tuple(validation), scale)
     if task.instruments:
         readings = recording.joined(task.instruments, jax.tree.map(lambda rows: rows[None], readings), steps)
     by_step = (*summed(by_step, weights), readings)

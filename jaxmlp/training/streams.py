@@ -12,10 +12,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp._arrays import is_concrete
 from jaxmlp._checks import check_count, shown
+from jaxmlp.training.arguments import check_lengths
+from jaxmlp.training.rows import scaled
 
 CHUNK_BYTES = 2**24
 """What a chunk should take; two or three are in memory at a time."""
@@ -37,8 +40,9 @@ class Mapped:
 
     def __init__(self, train: Any, batch_size: int):
         self.train = tuple(train)
-        self.n = len(jax.tree.leaves(self.train)[0])
         self.batch_size = batch_size
+        check_lengths("train", self.train)
+        self.n = len(jax.tree.leaves(self.train)[0])
 
     def head(self) -> Any:
         """Return some examples as arrays in memory."""
@@ -165,9 +169,12 @@ def stream_of(train: Any, batch_size: Any, others: Any) -> Stream | None:
     """
     concrete = all(is_concrete(leaf) for leaf in jax.tree.leaves(others))
     if isinstance(train, tuple | list):
-        mapped = any(isinstance(leaf, np.memmap) for leaf in jax.tree.leaves(train))
-        plain = mapped and all(isinstance(leaf, np.ndarray) and leaf.ndim for leaf in jax.tree.leaves(train))
-        return Mapped(train, check_count("batch_size", batch_size)) if plain and concrete else None
+        if train and all(isinstance(batch, tuple | list) and len(batch) in (2, 3) for batch in train):
+            raise TypeError("train is a list of batches; give a function that returns it: train=lambda: batches")
+        plain = all(isinstance(leaf, np.ndarray) and leaf.ndim for leaf in jax.tree.leaves(train))
+        return (
+            Mapped(train, check_count("batch_size", batch_size)) if plain and _is_mapped(train) and concrete else None
+        )
     if isinstance(train, Iterator):
         raise TypeError(
             f"train is an iterator, which one epoch uses up: {shown(train)}; give what makes it, such as the generator "
@@ -181,8 +188,26 @@ def stream_of(train: Any, batch_size: Any, others: Any) -> Stream | None:
     return Batches(train, check_count("batch_size", batch_size))
 
 
+def scale_of(params: Any) -> Any:
+    """Return the dtype in which bytes are scaled: that of the parameters."""
+    dtypes = (jnp.result_type(leaf) for leaf in jax.tree.leaves(params))
+    return next((dtype for dtype in dtypes if jnp.issubdtype(dtype, jnp.floating)), jnp.dtype(jnp.float32))
+
+
+def in_memory(examples: tuple[Any, Any], dtype: Any) -> tuple[Any, Any]:
+    """Return (train, validation) for a program that reads no stream; bytes are scaled as those of a stream are."""
+    if not any(_is_mapped(each) for each in examples):
+        return examples
+    train, validation = jax.tree.map(jnp.asarray, examples)
+    return scaled(tuple(train), dtype), None if validation is None else scaled(tuple(validation), dtype)
+
+
+def _is_mapped(examples):
+    return any(isinstance(leaf, np.memmap) for leaf in jax.tree.leaves(examples))
+
+
 def prefetched(chunks: Iterator[Chunk], put: Callable[[Any], Any]) -> Iterator[Chunk]:
-    """Yield the chunks with their examples on the device; a thread prepares the next one meanwhile."""
+    """Yield the chunks with their examples put on the device; a thread prepares the next one meanwhile."""
     pool = ThreadPoolExecutor(1, thread_name_prefix="jaxmlp-stream")
 
     def following():

@@ -25,6 +25,7 @@ from jaxmlp.training.program import run, task_of
 from jaxmlp.training.results import FitResult
 from jaxmlp.training.rows import set_mesh
 from jaxmlp.training.settings import applied, thread_settings
+from jaxmlp.training.streams import in_memory, scale_of
 
 P = TypeVar("P")
 Execution = Literal["auto", "threads", "vmap"]
@@ -131,6 +132,7 @@ def sweep(
     first = optimizer(**{name: values[0] for name, values in points.items()})
     described = task_of(loss_fn, first, metrics, step_metrics, augment, patience, eval_params, instruments)
     check_arguments(described, params, train, keys[0], epochs, batch_size, validation, keep_best, shuffle, None)
+    train, validation = in_memory((train, validation), scale_of(params))
 
     if execution == "vmap" or (execution == "auto" and jax.default_backend() != "cpu"):
         try:

@@ -67,9 +67,9 @@ class Watch(NamedTuple):
         partial = tuple(tree.get(name) for name in ("carry", "by_step", "readings"))
         return Kept(self.path, tree["state"], tree["reports"], metadata, False, partial)
 
-    def save(self, now: Any, settings: dict[str, Any]) -> None:
-        """Keep the progress of a run."""
-        progress = {"done": now.done, "stopped": now.stopped}
+    def save(self, now: Any, settings: dict[str, Any], epochs: int) -> None:
+        """Keep the progress of a run of so many epochs."""
+        progress = {"done": now.done, "stopped": now.stopped, "epochs": epochs}
         tree = {"state": now.state, "reports": joined(now.reports)}
         if now.partial is not None:
             partial = now.partial
@@ -98,6 +98,8 @@ def watch_of(on_epoch: Any, path: Any, every: Any, arguments: Any) -> Watch | No
     path = None if path is None else check_path("checkpoint", path)
     if path is not None and path.is_dir():
         raise IsADirectoryError(f"checkpoint must be the path of a file, and {path} is a folder")
+    if path is not None and path.exists() and not path.is_file():
+        raise ValueError(f"checkpoint must be the path of a regular file, and {path} is none")
     if not all(is_concrete(leaf) for leaf in jax.tree.leaves(arguments)):
         raise ValueError(TRACED)
     return Watch(on_epoch, path, _EVERY if every is None else every)
@@ -118,10 +120,9 @@ class Kept(NamedTuple):
         """The number of epochs done or skipped."""
         return self.metadata["done"]
 
-    @property
-    def stopped(self) -> bool:
-        """Whether on_epoch ended the run."""
-        return self.metadata["stopped"]
+    def has_stopped(self, epochs: int) -> bool:
+        """Return whether on_epoch ended the run, and no more epochs are wanted now than were then."""
+        return self.metadata["stopped"] and epochs <= self.metadata["epochs"]
 
     def checked(self, settings: dict[str, Any], epochs: int) -> dict[str, Any]:
         """Return the settings of the run; raise a ValueError if a run with those given is not the one that was kept."""
@@ -134,7 +135,7 @@ class Kept(NamedTuple):
         for name in settings:
             if name not in unknown and before[name] not in (None, settings[name]):
                 what = _WORDS.get(name, f"{name}={before[name]}, not {settings[name]}")
-                hint = "call fit with the arguments of that run, or give another path"
+                hint = "call fit with the arguments of that run, give another path, or remove the file"
                 raise ValueError(f"{self.path} keeps a run with {what}; {hint}")
         if epochs < self.done:
             hint = "give at least as many, or another path"
@@ -148,6 +149,7 @@ class Kept(NamedTuple):
 
 
 _WORDS = {
+    "keep_best": "another keep_best or patience",
     "program": "another network, loss, optimizer, metric, instrument, augmentation or step",
     "numbers": "other hyperparameters",
     "train": "other training examples",

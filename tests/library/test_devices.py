@@ -110,6 +110,13 @@ def test_what_does_not_divide_stays_right(x64):
 
 
 @pytest.mark.skipif("jax.device_count() == 1", reason="one device reduces nothing")
+def test_examples_on_two_meshes_are_refused(x64):
+    two = Mesh(np.asarray(jax.devices()).reshape(1, -1), ("model", "data"))
+    x, y = (jax.device_put(a, NamedSharding(m, PartitionSpec("data"))) for a, m in ((X, mesh()), (Y, two)))
+    with pytest.raises(ValueError, match="all of train must lie on one mesh"):
+        run((x, y))
+
+
 def test_a_step_reduces_gradients_once_and_gathers_no_data(x64):
     train = jax.device_put((X, Y), NamedSharding(mesh(), PartitionSpec("data")))
     task = program.task_of(LOSS, jaxmlp.optimizers.adam(0.01), None, None, None, None, None, None)

@@ -115,6 +115,9 @@ def test_on_epoch_stops_the_run_after_exactly_that_epoch(tmp_path):
     assert stopped.history.train_loss.shape == (5,)
     assert_equal(stopped, run(epochs=5, on_epoch=lambda *_: None))
     assert_equal(run(on_epoch=crash_at(5), **kept), stopped)  # a stopped run is a finished one
+    more = {"patience": None, "epochs": EPOCHS + 2}
+    run(on_epoch=lambda epoch, *_: epoch == 1, checkpoint=tmp_path / "more", **more | {"epochs": EPOCHS})
+    assert_equal(run(checkpoint=tmp_path / "more", **more), run(on_epoch=lambda *_: None, **more))
 
 
 def test_the_same_call_goes_on_after_a_crash_and_reads_a_finished_run(tmp_path, uncut):
@@ -217,8 +220,10 @@ def test_what_is_no_checkpoint_of_a_run_is_refused(tmp_path):
         run(checkpoint=tmp_path / "params")
     with pytest.raises(IsADirectoryError, match="is a folder"):
         run(checkpoint=tmp_path)
-    with pytest.raises(TypeError, match="only with state or the checkpoint of a run"):
+    with pytest.raises(ValueError, match=r"there is no run to go on with at .*none; give params and key"):
         run(checkpoint=tmp_path / "none", params=None)
+    with pytest.raises(ValueError, match="/dev/full is none"):
+        run(checkpoint="/dev/full")
 
 
 @pytest.mark.parametrize(

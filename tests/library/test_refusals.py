@@ -11,6 +11,7 @@ import pytest
 import jaxmlp
 from jaxmlp import augment, data, datasets, losses, optimizers
 from jaxmlp.optimizers import sgd
+from jaxmlp.training.arguments import check_lengths
 
 KEY = jax.random.key(0)
 NET = jaxmlp.mlp((2, 3))
@@ -142,3 +143,9 @@ def test_a_device_a_pipe_and_a_socket_are_no_place_for_a_file(tmp_path):
 def test_big_endian_arrays_are_read_where_numpy_reads_them(tmp_path):
     jaxmlp.save(tmp_path / "file", BIG_ENDIAN)
     np.testing.assert_array_equal(jaxmlp.load(tmp_path / "file")[0], X)
+
+
+def test_more_examples_than_an_index_of_32_bits_counts_are_refused():
+    many = np.broadcast_to(np.zeros((), np.uint8), (2**31,))
+    with pytest.raises(ValueError, match=r"train must have fewer than 2\^31 examples, got 2,147,483,648"):
+        check_lengths("train", (many, many))

@@ -86,10 +86,28 @@ def test_mapped_arrays_train_as_arrays_in_memory_do(mapped, in_memory, small_chu
 
 
 def test_bytes_are_scaled_inside_the_step(mapped, small_chunks):
-    floats = (mapped["bytes"] / np.float32(255)).astype(np.float32)
-    streamed, whole = run((mapped["bytes"], mapped["y"])), run((floats, Y))
-    # 1 / 255 may be rounded before it is multiplied.
-    np.testing.assert_allclose(streamed.history.train_loss, whole.history.train_loss, rtol=1e-5)
+    floats, of_bytes = mapped["bytes"] * np.float32(1 / 255), (mapped["bytes"], mapped["y"])
+    plain = {"augment": None}  # whose sum with a product may be rounded once
+    whole = run((floats, Y), validation=(floats[:20], Y[:20]), **plain)
+    for validation in (mapped["bytes"][:20], np.array(mapped["bytes"][:20])):
+        assert_equal(run(of_bytes, validation=(validation, Y[:20]), **plain), whole)
+
+
+def test_a_sweep_scales_bytes_as_fit_does(mapped):
+    def swept(train):
+        more = {"keys": jax.random.split(jax.random.key(0), 1), "epochs": 1, "batch_size": BATCH, "validation": train}
+        return jaxmlp.sweep(LOSS, NET.init, jaxmlp.optimizers.adam, {"learning_rate": [0.1]}, train, **more)
+
+    assert_equal(swept((mapped["bytes"], mapped["y"])), swept((mapped["bytes"] * np.float32(1 / 255), Y)))
+
+
+def test_a_label_out_of_range_is_refused_wherever_it_lies(tmp_path, small_chunks):
+    labels = np.where(np.arange(N) == N - 1, 7, Y)
+    np.save(tmp_path / "x.npy", X)
+    with pytest.raises(ValueError, match="7"):
+        run((np.load(tmp_path / "x.npy", mmap_mode="r"), labels), shuffle=False)
+    with pytest.raises(ValueError, match="7"):
+        run(lambda: ((X[i : i + BATCH], labels[i : i + BATCH]) for i in range(0, N, BATCH)))
 
 
 @pytest.mark.parametrize("source", [batches, Loader()], ids=["function", "re-iterable"])
@@ -165,8 +183,9 @@ def one_batch():
         (len, TypeError, "a function without arguments that gives batches"),
         (lambda: iter([(X[:8], Y[:8]), (X[:3], Y[:3]), (X[:8], Y[:8])]), ValueError, "before the last one"),
         (lambda: iter([(X[:8], Y[:8]), (X[:8, :2], Y[:8])]), ValueError, "all batches of train must be alike"),
+        (list(batches()), TypeError, "give a function that returns it: train=lambda: batches"),
     ],
-    ids=["iterator", "empty", "size", "no pair", "no batches", "remainder", "shapes"],
+    ids=["iterator", "empty", "size", "no pair", "no batches", "remainder", "shapes", "list"],
 )
 def test_wrong_streams(train, error, message):
     with pytest.raises(error, match=message):
