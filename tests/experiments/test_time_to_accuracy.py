@@ -9,7 +9,7 @@ import pytest
 
 import jaxmlp
 from experiments import time_to_accuracy
-from experiments.time_to_accuracy import Run, Setting, Trainer, fastest, of_median
+from experiments.time_to_accuracy import Run, Setting, fastest, of_median
 
 pytestmark = pytest.mark.usefixtures("rough")
 
@@ -33,7 +33,7 @@ def test_a_run_reaches_a_target_at_the_end_of_the_first_epoch_that_has_it():
     assert one.reaches(98.5) == (np.inf, np.inf)
 
 
-def test_the_shortest_median_is_chosen_among_settings_whose_every_run_gets_there():
+def test_the_shortest_median_is_chosen_among_settings_whose_every_run_reaches_it():
     a, b, c = (Setting((8,), size, "adam", 0.01, 2) for size in (10, 20, 30))
     tried = {
         a: [run([1.0, 2.0], [0.99, 0.99]), run([1.0, 2.0], [0.99, 0.99]), run([1.0, 2.0], [0.9, 0.97])],
@@ -43,7 +43,7 @@ def test_the_shortest_median_is_chosen_among_settings_whose_every_run_gets_there
     assert [fastest(tried, target) for target in (95.0, 98.0, 98.5, 99.5)] == [a, b, c, None]
 
 
-def test_runs_that_never_get_there_are_the_longest():
+def test_runs_that_never_reach_it_are_the_longest():
     found = of_median([3.0, 1.0, np.inf, 2.0, 4.0])
     assert (found["median"], found["lower_quartile"], found["upper_quartile"]) == (3.0, 2.0, 4.0)
     assert found["low"] == 1.0 and found["high"] == np.inf  # 3 of 5 draws infinite or all 1: 5.8 % each side
@@ -61,7 +61,7 @@ def test_labels_are_smoothed_towards_all_classes():
 
 def test_epoch_by_epoch_is_the_run_that_fit_trains_at_once():
     train, test = examples(120), examples(80)
-    trainer = Trainer(Setting((8,), 40, "adam", 0.02, 2, padding=1), train, test)
+    trainer = time_to_accuracy._Trainer(Setting((8,), 40, "adam", 0.02, 2, padding=1), train, test)
     found = trainer.run(3)
     net = jaxmlp.mlp((784, 8, 10))
     init_key, fit_key = jax.random.split(jax.random.key(3))
@@ -98,7 +98,7 @@ def test_the_command_tunes_races_and_records(tmp_path, monkeypatch, capsys):
         assert one["seconds"][int(epochs) - 1] == seconds and one["accuracy"][int(epochs) - 1] >= 0.3
     assert (tmp_path / "out" / "time_to_accuracy.png").exists()
     printed = capsys.readouterr().out
-    assert "100 %: no setting got there in every run" in printed and "2 of 2" in printed and "0 of 2" in printed
+    assert "100 %: no setting reached it in every run" in printed and "2 of 2" in printed and "0 of 2" in printed
 
 
 @pytest.mark.parametrize("word", ["0", "-1", "101", "nan", "many"])
