@@ -261,7 +261,7 @@ def _race_table(found):
         "epochs, median": lambda s: f"{np.median(s['epochs']):g}",
         "accuracy after the last epoch (%)": lambda s: command.with_interval(s["final_accuracy"]),
         "seconds per epoch": lambda s: command.with_interval(s["epoch"], ".3f"),
-        "not counted: compiling (s)": lambda s: f"{s['compiling']:.2f}",
+        "not counted: compiling, or loading what is compiled (s)": lambda s: f"{s['compiling']:.2f}",
         "not counted: measuring the accuracy, per epoch (s)": lambda s: f"{np.median(s['measuring']):.3f}",
     }
     table = Table("", *(f"{target:g} %" for target in found), title="Race: on the test images, from fresh seeds")
