@@ -33,7 +33,16 @@ PACKAGES = (
     "titanic",
     "ulps",
 )
-SINGLE = ("compile_for_gpu", "mnist_adam", "mnist_best", "mnist_sgd", "mnist_small", "mnist_transfer", "optimizers")
+SINGLE = (
+    "compile_for_gpu",
+    "mnist_adam",
+    "mnist_best",
+    "mnist_sgd",
+    "mnist_small",
+    "mnist_transfer",
+    "optimizers",
+    "time_to_accuracy",
+)
 NAMES = sorted(PACKAGES + SINGLE)
 ON_MNIST = [name for name in NAMES if name.startswith("mnist")]
 
