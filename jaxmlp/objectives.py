@@ -62,13 +62,19 @@ class Objective:
         # An apply without randomness need not take a key.
         given = {} if key is None or not takes(self.apply, "key") else {"key": key}
         outputs = self.apply(params, x, **given)
-        if self.class_weight is not None:
-            weight = _by_class(self.class_weight, outputs, y, weight)
+        weight = self._weights(outputs, y, weight)
         value = losses.get(self.loss)(outputs, y, *(() if weight is None else (weight,)))
         for strength, penalty in ((self.l1, losses.l1), (self.l2, losses.l2)):
             if strength is not None:
                 value = value + jnp.asarray(strength, value.dtype) * penalty(params).astype(value.dtype)
         return value
+
+    def weights(self, params: Any, x: jax.Array, y: jax.Array, weight: jax.Array | None = None) -> jax.Array | None:
+        """Return the weight of each example, (n,), times that of its class; None if all count alike."""
+        return self._weights(jax.eval_shape(self.apply, params, x), y, weight)
+
+    def _weights(self, outputs, y, weight):
+        return weight if self.class_weight is None else _by_class(self.class_weight, outputs, y, weight)
 
     def check(self, params: Any, x: jax.Array, y: jax.Array, weight: jax.Array | None = None) -> None:
         """Raise a ValueError if x and y cannot be examples for this network and loss."""

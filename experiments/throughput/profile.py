@@ -31,7 +31,10 @@ class Profile:
         self._batches = -(-len(x) // settings.batch_size)
         self._train = jax.device_put((x, y))
         self._params = tuple(jaxmlp.Layer(*map(jnp.asarray, layer)) for layer in glorot(settings, 0))
-        self._loss_fn = jaxmlp.objective(jaxmlp.mlp(settings.layer_sizes).apply)
+        self._loss_fn, self._in_bfloat16 = (
+            jaxmlp.objective(jaxmlp.mlp(settings.layer_sizes, compute_dtype=dtype).apply)
+            for dtype in (None, "bfloat16")
+        )
         self._optimizer = jaxmlp.optimizers.OPTIMIZERS[settings.rule](settings.learning_rate)
         order = permutation(self._key, len(x))
         self._order, self._in_order = order, jnp.arange(len(x))
@@ -42,7 +45,7 @@ class Profile:
         return {}
 
     def turn(self, seed: int) -> dict[str, Any]:
-        """Return seconds of an epoch by part; they add up to those of fit."""
+        """Return seconds of an epoch by part, which add up to those of fit, and of fit with products in bfloat16."""
         del seed
         fetch = self._time(_epoch, self._in_order, step=_only_fetch)
         products = self._time(_epoch, self._in_order, step=_only_products)
@@ -50,14 +53,17 @@ class Profile:
         ordered = self._time(_epoch, self._in_order, step=_whole)
         fetched = self._time(_epoch, self._order, step=_whole)
         shuffled = self._time(_epoch, self._key, step=_whole)
-        fit = self._seconds(self._fit)
+        fit, in_bfloat16 = (
+            self._seconds(functools.partial(self._fit, loss_fn)) for loss_fn in (self._loss_fn, self._in_bfloat16)
+        )
         # Batches in their own order are fetched as well, but faster than in a random one.
         seconds = products - fetch, gradient - products, ordered - gradient, fetched - ordered + fetch
-        return {"seconds": dict(zip(PARTS, (*seconds, shuffled - fetched, fit - shuffled), strict=True)), "fit": fit}
+        parts = dict(zip(PARTS, (*seconds, shuffled - fetched, fit - shuffled), strict=True))
+        return {"seconds": parts, "fit": fit, "bfloat16": in_bfloat16}
 
-    def _fit(self):
+    def _fit(self, loss_fn):
         settings = {"key": self._key, "epochs": 1, "batch_size": self._settings.batch_size}
-        return jaxmlp.fit(self._loss_fn, self._params, self._optimizer, self._train, **settings)
+        return jaxmlp.fit(loss_fn, self._params, self._optimizer, self._train, **settings)
 
     def _time(self, epoch, order, step):
         size = self._settings.batch_size

@@ -232,6 +232,12 @@ def _profile_table(systems):
             cells += [f"{seconds:.3f}", f"{100 * seconds / whole[n]:.0f} %"]
         lines.append([part, *cells])
     lines.append(["fit", *(cell for n in names for cell in (f"{whole[n]:.3f}", "100 %"))])
+    cells = []
+    for n in names:
+        turns = systems[n]["turns"]
+        ratio = float(np.median([turn["bfloat16"] / turn["fit"] for turn in turns]))
+        cells += [f"{np.median([turn['bfloat16'] for turn in turns]):.3f}", f"{100 * ratio:.0f} %"]
+    lines.append(['fit with compute_dtype="bfloat16"', *cells])
     return Rows("where an epoch of fit goes", ["part", *(c for n in names for c in (f"{n} (s)", "share"))], lines)
 
 

@@ -12,7 +12,8 @@ Give them to `fit` or `sweep` by names of your own, each with its interval; betw
     >>> print(readings.steps, readings.values.shape)
     [ 0 10 20] (3,)
 
-Each takes any loss and any pytree of parameters. The loss must be the mean over the examples of a batch. Costs, in
+Each takes any loss and any pytree of parameters. The loss must be the mean over the examples of a batch, by their
+weights if they have any. Whatever its weight, each counts as one example of the batch, so leave padding out. Costs, in
 operations of a step without instruments: next to none for what reads or compares vectors of parameters; one for a
 product of every example's gradient with a vector (`inner_product_test`, `alpha`), two for each Hessian-vector product;
 three for what needs the gradient of every example, which is computed for a few examples at a time, so that it needs

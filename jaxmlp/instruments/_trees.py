@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp._arrays import PyTree, at_least_float32
+from jaxmlp._rule import safe_sqrt
 
 __docformat__ = "google"
 __all__ = ["by_path", "dot", "flat", "norm", "unflat"]
@@ -28,7 +29,7 @@ def dot(a: PyTree, b: PyTree) -> jax.Array:
 
 def norm(tree: PyTree) -> jax.Array:
     """Return the Euclidean norm over all arrays of a pytree."""
-    return jnp.sqrt(dot(tree, tree))
+    return safe_sqrt(dot(tree, tree))
 
 
 def by_path(function: Callable[..., jax.Array], *trees: PyTree) -> dict[str, jax.Array]:

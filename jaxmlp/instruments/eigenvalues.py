@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmlp._checks import check_count
-from jaxmlp.instruments._trees import flat
+from jaxmlp.instruments._trees import flat, norm
 from jaxmlp.instruments.instrument import Instrument
 from jaxmlp.instruments.products import hessian_product
 
@@ -125,10 +125,10 @@ def _lanczos(step, key, iterations):
         basis, q = carry
         basis = basis.at[row].set(q)
         w = product(q)
-        a, length = q @ w, jnp.linalg.norm(w)
+        a, length = q @ w, norm(w)
         for _ in range(2):  # once leaves what rounding puts back
             w = w - (basis @ w) @ basis
-        b = jnp.linalg.norm(w)
+        b = norm(w)
         # Where the q span an invariant subspace, what remains is rounding: the zero vector ends the process.
         b = jnp.where(b > 10 * jnp.finfo(b.dtype).eps * length, b, 0)
         return (basis, jnp.where(b > 0, w / jnp.where(b > 0, b, 1), 0)), (a, b, jnp.any(q != 0))

@@ -18,7 +18,7 @@ def alpha(every: int = 1) -> Instrument:
         r = f1 - f0 - (d0 + d1) / 2                        (0 for a quadratic)
         s = Var f0 + Var f1 + (Var d0 + Var d1) / 4        (variances over the examples)
         d0, d1 = d0 + Var d0 r / (2 s), d1 + Var d1 r / (2 s)
-        alpha = -d1 / d0, or -1 if d1 < d0: there is no minimum ahead
+        alpha = -d1 / d0, or -1 if d1 < d0: there is no minimum ahead, or if d0 = 0: no step was taken
 
     The corrected slopes are those of the quadratic fitted to the four noisy observations by generalised least squares,
     which has one residual, r. On a quadratic gradient descent has alpha = learning rate * curvature along the gradient
@@ -59,4 +59,4 @@ def _alpha(step, key):
     residual, spread = f1 - f0 - (d0 + d1) / 2, vf0 + vf1 + (vd0 + vd1) / 4
     share = jnp.where(spread > 0, residual / (2 * jnp.where(spread > 0, spread, 1)), 0)
     d0, d1 = d0 + vd0 * share, d1 + vd1 * share
-    return jnp.where(d1 < d0, -1, -d1 / d0)
+    return jnp.where((d1 < d0) | (d0 == 0), -1, -d1 / jnp.where(d0 == 0, 1, d0))

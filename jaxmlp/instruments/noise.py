@@ -21,7 +21,7 @@ def mean_gsnr(every: int = 1, eps: float = 1e-5) -> Instrument:
         eps: keeps parameters without gradient finite, > 0; 1e-5 as in Cockpit.
 
     Returns:
-        An instrument whose reading is a scalar.
+        An instrument whose reading is a scalar, NaN for a batch of one.
 
     Example:
         >>> import jaxmlp
@@ -97,7 +97,7 @@ def cabs_batch_size(every: int = 1) -> Instrument:
         every: interval in steps, >= 1.
 
     Returns:
-        An instrument whose reading is a scalar.
+        An instrument whose reading is a scalar, NaN for a batch of one.
 
     Example:
         >>> import jaxmlp
@@ -129,7 +129,7 @@ def cabs_learning_rate(every: int = 1) -> Instrument:
         every: interval in steps, >= 1.
 
     Returns:
-        An instrument whose reading is a scalar.
+        An instrument whose reading is a scalar, NaN for a batch of one.
 
     Example:
         >>> import jaxmlp
@@ -163,7 +163,7 @@ def early_stopping(every: int = 1, eps: float = 1e-5) -> Instrument:
 
     Returns:
         An instrument whose reading is a scalar, on average 0 where the true gradient is 0 (slightly less for small
-        batches).
+        batches), NaN for a batch of one.
 
     Example:
         >>> import jaxmlp

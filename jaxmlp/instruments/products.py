@@ -130,8 +130,13 @@ def example_sum(step: Any, function: Callable[[jax.Array], PyTree]) -> PyTree:
 
 
 def moments(step: Any) -> tuple[jax.Array, jax.Array, int]:
-    """Return the mean of the examples' gradients, the sum of the squares of what they differ by, and their number."""
+    """Return the mean of the examples' gradients, the sum of the squares of what they differ by, and their number.
+
+    One example differs from no other: the squares are NaN.
+    """
     mean = mean_grad(step)
+    if _count(step) == 1:
+        return mean, jnp.full_like(mean, jnp.nan), 1
 
     def squares(grads):
         # As a product: XLA's sum over the first axis takes thirty times as long on a CPU.
@@ -148,14 +153,15 @@ def _one_example(step):
     """Return (params, x, y, weight, key) -> loss of one example, and the examples to map it over."""
     _check_complete(step)
     keys = None if step.key is None else jax.random.split(step.key, _count(step))
-    share = None if step.weight is None else step.weight / jnp.mean(step.weight)
+    weights_of = getattr(step.loss_fn, "weights", None)  # an objective multiplies them by those of the classes
+    weight = step.weight if weights_of is None else weights_of(step.params, step.x, step.y, step.weight)
+    share = None if weight is None else weight / jnp.mean(weight)
 
     def one(params, x, y, share, key):
         x, y = jax.tree.map(lambda a: a[None], (x, y))
-        if share is None:
-            return step.loss_fn(params, x, y, key=key)
-        loss = step.loss_fn(params, x, y, jnp.ones_like(share)[None], key=key)
-        return share.astype(loss.dtype) * loss
+        weight = () if step.weight is None else (jnp.ones_like(share)[None],)
+        loss = step.loss_fn(params, x, y, *weight, key=key)
+        return loss if share is None else share.astype(loss.dtype) * loss
 
     return one, (step.x, step.y, share, keys)
 

@@ -72,7 +72,7 @@ def learning_rate(every: int = 1) -> Instrument:
         every: interval in steps, >= 1.
 
     Returns:
-        An instrument whose reading is a scalar, for rules of jaxmlp and for optax.inject_hyperparams. It is NaN for
+        An instrument whose reading is a scalar, for rules of jaxmlp and for one optax.inject_hyperparams. It is NaN for
         other optimizers, which hide their learning rate in a closure; effective_learning_rate works for all.
 
     Example:
@@ -87,9 +87,10 @@ def learning_rate(every: int = 1) -> Instrument:
 
 
 def _learning_rate(step, key):
-    injected = getattr(step.opt_state, "hyperparams", {})
+    states = jax.tree.leaves(step.opt_state, is_leaf=lambda state: hasattr(state, "hyperparams"))
+    injected = [state.hyperparams for state in states if "learning_rate" in getattr(state, "hyperparams", {})]
     given = getattr(getattr(step.optimizer, "update", None), "keywords", {})
-    rate = injected.get("learning_rate", given.get("learning_rate", jnp.nan))
+    rate = injected[0]["learning_rate"] if len(injected) == 1 else given.get("learning_rate", jnp.nan)
     if callable(rate):
         rate = rate(step.opt_state.count - 1)
     return jnp.asarray(rate, step.loss.dtype)
@@ -210,6 +211,8 @@ def _update_ratio_by_leaf(step, key):
 
 def distance(every: int = 1) -> Instrument:
     """Measure how far the parameters are from where the run began, |params - start|.
+
+    The start is that of the first run with instruments: the state of a run without them does not keep it.
 
     Args:
         every: interval in steps, >= 1.

@@ -14,7 +14,9 @@ from jaxmlp.instruments import Instrument, Readings
 
 def checked(instruments: Any) -> dict[str, Instrument]:
     """Return instruments, a mapping from names to instruments or None, as a dict; raise a TypeError if it is not."""
-    fits = isinstance(instruments, Mapping) and all(isinstance(one, Instrument) for one in instruments.values())
+    fits = isinstance(instruments, Mapping) and all(
+        isinstance(name, str) and isinstance(one, Instrument) for name, one in instruments.items()
+    )
     if instruments is not None and not fits:
         raise TypeError(
             "instruments must be a dict from names to instruments, e.g. {'gradient': "

@@ -350,3 +350,47 @@ def test_a_bad_interval_is_refused(every, error, message):
 def test_a_measure_must_be_a_function():
     with pytest.raises(TypeError, match="measure must be a function"):
         Instrument(3.0)
+
+
+def test_weights_of_classes_count_in_what_is_measured_of_examples():
+    net, y = jaxmlp.mlp((2, 3)), np.array([0, 0, 1, 2, 0, 1])
+    x, table = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32), np.array([1.0, 9.0, 3.0], np.float32)
+    params, sgd = net.init(jax.random.key(0)), jaxmlp.optimizers.sgd(0.1)
+    by_class = jaxmlp.take_step(jaxmlp.objective(net.apply, class_weight=table), params, sgd, (x, y))
+    by_example = jaxmlp.take_step(jaxmlp.objective(net.apply), params, sgd, (x, y, table[y]))
+    means = instruments.example_grads(by_class).mean(axis=0)
+    np.testing.assert_allclose(means, np.concatenate([np.ravel(g) for g in by_class.grads[0]]), rtol=1e-5, atol=1e-6)
+    for measure in (instruments.norm_test(), instruments.alpha(), instruments.mean_gsnr()):
+        np.testing.assert_allclose(measure(by_class), measure(by_example), rtol=1e-4)
+
+
+def one_step(rate=0.1, batch=4, optimizer=None):
+    def loss_fn(w, x, y, *, key=None):
+        return ((w[None] - x) ** 2).sum(axis=1).mean() / 2
+
+    optimizer = jaxmlp.optimizers.sgd(rate) if optimizer is None else optimizer
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(batch, 3)), jnp.float32)
+    return jaxmlp.take_step(loss_fn, jnp.ones(3), optimizer, (x, None))
+
+
+def test_a_batch_of_one_says_nothing_of_noise():
+    names = "mean_gsnr", "early_stopping", "cabs_batch_size", "cabs_learning_rate", "norm_test"
+    assert all(np.isnan(getattr(instruments, name)()(one_step(batch=1))) for name in names)
+
+
+def test_a_step_of_length_0_made_no_progress():
+    assert instruments.alpha()(one_step(rate=0.0)) == -1
+
+
+def test_a_learning_rate_is_found_inside_a_chain():
+    injected = optax.inject_hyperparams(optax.sgd)(0.25)
+    assert instruments.learning_rate()(one_step(optimizer=optax.chain(optax.clip(1.0), injected))) == 0.25
+    assert instruments.learning_rate()(one_step(optimizer=injected)) == 0.25
+
+
+def test_gradients_go_through_what_may_be_0():
+    def measured(w):
+        step = one_step()._replace(params=w, start=jnp.ones(3))
+        return instruments.largest_eigenvalue()(step, jax.random.key(0)) + instruments.distance()(step)
+
+    assert np.isfinite(jax.grad(measured)(jnp.ones(3))).all()
