@@ -140,8 +140,8 @@ class _Init:
         weights = [draw(layer_key, shape, self.dtype) for layer_key, shape in zip(keys, shapes, strict=True)]
         if [getattr(w, "shape", None) for w in weights] != shapes:
             raise TypeError(
-                f"initializer must return an array of the given shape, got {weights[0]!r}; if it is a factory, call it "
-                "first: jax.nn.initializers.he_normal()"
+                f"initializer must return an array of the given shape, got {shown(weights[0])}; if it is a factory, "
+                "call it first: jax.nn.initializers.he_normal()"
             )
         return tuple(Layer(w=w, b=jnp.zeros(w.shape[1], self.dtype)) for w in weights)
 
@@ -156,6 +156,8 @@ class _Apply:
         self, params: Params, x: jax.Array, *, key: jax.Array | None = None, with_hidden: bool = False
     ) -> jax.Array | tuple[jax.Array, tuple[jax.Array, ...]]:
         h = self._checked_input(params, x)
+        if not isinstance(with_hidden, bool):
+            raise TypeError(f"with_hidden must be True or False, got {shown(with_hidden)}")
         if key is not None:
             check_key(key)
         hidden = []

@@ -98,9 +98,11 @@ def noisy_line(
         one_number(name, value, -math.inf, open_low=True)
     one_number("noise", noise, 0)
     one_number("x_max", x_max, 0, open_low=True)
-    largest = abs(slope) * x_max + abs(intercept) + noise
+    largest = abs(slope) * x_max + abs(intercept) + 10 * noise  # no draw of a normal is further out
     if largest > np.finfo(np.float32).max:
-        raise ValueError(f"slope, intercept, noise and x_max give y up to {largest:g}, which float32 cannot hold")
+        raise ValueError(
+            f"slope, intercept, noise and x_max must keep y in float32, below 3.4e38; got y up to {largest:g}"
+        )
     generator = np.random.default_rng(seed)
 
     def draw() -> Examples:

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp._arrays import at_least_float32, floating, is_concrete
+from jaxmlp._arrays import at_least_float32, floating
 from jaxmlp._checks import check_choice, check_real, shown
-from jaxmlp.losses.targets import check_classes, check_probabilities
+from jaxmlp.losses.targets import check_classes, check_probabilities, check_weight
 
 __docformat__ = "google"
 __all__ = [
@@ -211,14 +211,8 @@ def weighted_mean(values: jax.Array, weight: jax.Array | None = None) -> jax.Arr
     if weight is None:
         return jnp.mean(values)
     if not values.ndim:
-        raise ValueError("values must be (n, ...) where there are weights, got a scalar")
-    check_real("weight", weight)
-    if np.shape(weight) != values.shape[:1]:
-        raise ValueError(
-            f"weight must be one number per example of values, {values.shape[:1]}; got shape {np.shape(weight)}"
-        )
-    if is_concrete(weight) and not np.all(np.asarray(weight, float) >= 0):
-        raise ValueError(f"weight must be at least 0, got {shown(weight)}")
+        raise ValueError("weight needs examples (n, ...), got a scalar; leave weight out")
+    check_weight(weight, len(values))
     if not jnp.issubdtype(values.dtype, jnp.floating):
         values = values.astype(float)  # weights are fractions
     weight = jnp.asarray(weight, values.dtype)

@@ -114,8 +114,8 @@ def _check_params(params):
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not (hasattr(leaf, "dtype") or isinstance(leaf, int | float)):
             raise TypeError(
-                f"params must be a pytree of arrays, got {leaf!r} at params{jax.tree_util.keystr(path)}; split what "
-                "holds functions too, e.g. params, static = equinox.partition(model, equinox.is_inexact_array)"
+                f"params must be a pytree of arrays, got {shown(leaf)} at params{jax.tree_util.keystr(path)}; split "
+                "what holds functions too, e.g. params, static = equinox.partition(model, equinox.is_inexact_array)"
             )
         if isinstance(leaf, int | float | np.ndarray | np.generic):
             check_real(f"params{jax.tree_util.keystr(path)}", leaf)
@@ -145,7 +145,7 @@ def _is_typed(key):
 
 def _check_eval_params(eval_params, optimizer, params, state):
     if not callable(eval_params):
-        raise TypeError(f"eval_params must be a function (opt_state, params) -> params, got {eval_params!r}")
+        raise TypeError(f"eval_params must be a function (opt_state, params) -> params, got {shown(eval_params)}")
     opt_state = jax.eval_shape(optimizer.init, params) if state is None else state.opt_state
     found, expected = (
         jax.tree.map(lambda a: (jnp.shape(a), jnp.result_type(a)), tree)
@@ -200,7 +200,7 @@ def _check_examples(name, examples):
 
 def _check_weight(name, weight, n):
     if jnp.shape(weight) != (n,) or not hasattr(weight, "dtype"):
-        raise ValueError(f"the weights of {name} must be an array ({n},), one number per example, got {weight!r}")
+        raise ValueError(f"the weights of {name} must be an array ({n},), one number per example, got {shown(weight)}")
     if is_concrete(weight):
         host = np.asarray(local(weight)).astype(float)
         if host.min() < 0 or host.sum() == 0:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxmlp._checks import shown
 from jaxmlp.instruments import Instrument, Readings
 from jaxmlp.training.shards import vary_like
 
@@ -18,7 +19,7 @@ def checked(instruments: Any) -> dict[str, Instrument]:
     if instruments is not None and not fits:
         raise TypeError(
             "instruments must be a dict from names to instruments, e.g. {'gradient': "
-            f"jaxmlp.instruments.gradient_norm(every=10)}}, got {instruments!r}"
+            f"jaxmlp.instruments.gradient_norm(every=10)}}, got {shown(instruments)}"
         )
     return dict(instruments or {})
 

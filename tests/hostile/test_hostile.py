@@ -3,6 +3,7 @@
 The quick part is in every run; the long one is python -m pytest -m hostile tests/hostile, which prints what it called.
 """
 
+import inspect
 import logging
 import os
 import re
@@ -41,6 +42,20 @@ def test_every_public_callable_is_called_or_exempt(tmp_path):
     assert uncovered == []
     assert set(EXEMPT) <= {name.rpartition(".")[2] for name in public}, "an exemption without its class"
     assert NOT_YET and all((ROOT / name.removeprefix("jaxmlp.")).is_dir() for name in ["jaxmlp.comparison"])
+
+
+def test_every_argument_of_them_is_replaced_or_kept(tmp_path):
+    """A new argument that no good call names is not covered."""
+    named = {}
+    for call in calls(tmp_path).values():
+        named.setdefault(id(call.function), (call.function, set()))[1].update(call.good)
+    uncovered = [
+        (function, each.name)
+        for function, names in named.values()
+        for each in inspect.signature(function).parameters.values()
+        if each.name not in names and each.kind not in (each.VAR_KEYWORD, each.VAR_POSITIONAL)
+    ]
+    assert uncovered == []
 
 
 def test_a_few_hostile_calls_of_everything(tmp_path, monkeypatch, counted):
@@ -149,4 +164,6 @@ def _finite(value):
 
 def _broken(result):
     leaves = [leaf for leaf in jax.tree.leaves(result) if hasattr(leaf, "dtype")]
-    return any(bool(jnp.isnan(leaf).any()) for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating))
+    return any(
+        np.isnan(np.asarray(leaf).astype(float)).any() for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)
+    )

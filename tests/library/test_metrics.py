@@ -71,10 +71,14 @@ def test_class_weights_multiply_those_of_the_examples():
     for y in (LABELS, np.eye(3, dtype="f")[LABELS]):
         assert float(loss_fn(penalty_free, LOGITS, y, WEIGHT)) == pytest.approx(expected, rel=1e-5)
     assert loss_fn == jaxmlp.objective(loss_fn.apply, class_weight=np.asarray(table))
-    with pytest.raises(ValueError, match="have 3 classes, got 2 class weights"):
+    with pytest.raises(ValueError, match=r"class_weight must hold one number per class; .* 3 classes, got 2"):
         jaxmlp.objective(loss_fn.apply, class_weight=(1, 2))(penalty_free, LOGITS, LABELS)
     with pytest.raises(ValueError, match=r"class_weight must be in \[0, inf\)"):
         jaxmlp.objective(loss_fn.apply, class_weight=(1, -2))
+    with pytest.raises(TypeError, match="tuple, list or NumPy array of one number per class"):  # not its keys
+        jaxmlp.objective(loss_fn.apply, class_weight={0: 0.5, 1: 2.0, 2: 3.0})
+    with pytest.raises(ValueError, match="one number per example"):  # not broadcast
+        loss_fn(penalty_free, LOGITS, LABELS, np.ones(1))
 
 
 def test_a_constant_target_counts_as_in_scikit_learn():
