@@ -17,7 +17,7 @@ import numpy as np
 
 from jaxmlp import activations
 from jaxmlp._arrays import floating
-from jaxmlp._checks import check_choice, check_count, check_key, check_real, in_range, shown
+from jaxmlp._checks import check_choice, check_count, check_key, check_real, in_range, is_function, shown
 
 __docformat__ = "google"
 __all__ = ["INITIALIZERS", "Layer", "Network", "Params", "mlp"]
@@ -101,7 +101,7 @@ def mlp(
     activations.get(activation)
     if isinstance(initializer, str):
         check_choice("initializer", initializer, INITIALIZERS)
-    elif not callable(initializer):
+    elif not is_function(initializer):
         raise TypeError(
             f"initializer must be a name or a function (key, shape, dtype) -> array, got {shown(initializer)}"
         )
@@ -222,7 +222,7 @@ def _checked_dtype(dtype):
     # float8 has no room for a mean or an update: its outputs soon are NaN.
     if dtype is None or not jnp.issubdtype(found, jnp.floating) or not 16 <= jnp.finfo(found).bits <= 64:
         known = "float16, bfloat16, float32 or float64"
-        raise TypeError(f"dtype must be floating point, got {found.name if dtype else dtype}; take {known}")
+        raise TypeError(f"dtype must be floating point, got {None if dtype is None else found.name}; take {known}")
     return found
 
 

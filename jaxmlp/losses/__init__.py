@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp._arrays import at_least_float32, floating
-from jaxmlp._checks import check_choice, check_real, shown
+from jaxmlp._checks import check_choice, check_real, is_function, shown
 from jaxmlp.losses.targets import check_classes, check_probabilities, check_weight
 
 __docformat__ = "google"
@@ -55,7 +55,7 @@ def get(loss: str | Loss) -> Loss:
     """
     if isinstance(loss, str):
         return LOSSES[check_choice("loss", loss, LOSSES)]
-    if not callable(loss):
+    if not is_function(loss):
         raise TypeError(f"loss must be a name or a function (outputs, targets) -> scalar, got {shown(loss)}")
     return loss
 
