@@ -273,4 +273,7 @@ ACTIVATIONS: dict[str, Activation] = {
 def _floating(x):
     """Return x as a JAX array of a floating dtype."""
     check_real("x", x)
-    return floating(x)
+    found = floating(x)
+    if jnp.finfo(found.dtype).bits < 16:  # XLA has no such functions
+        raise TypeError(f"x must have 16 bits or more, got {found.dtype}; convert it, by x.astype('float32')")
+    return found

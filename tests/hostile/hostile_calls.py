@@ -166,7 +166,7 @@ def calls(folder: Path) -> dict[str, Call]:
         "jaxmlp.losses.get": Call(losses.get, {"loss": "softmax_cross_entropy"}),
         "jaxmlp.losses.l1": Call(losses.l1, {"params": PARAMS}),
         "jaxmlp.losses.l2": Call(losses.l2, {"params": PARAMS}),
-        "jaxmlp.losses.targets.check_array": Call(check_array, {"name": "accuracy", "y": LABELS}),
+        "jaxmlp.losses.targets.check_array": Call(check_array, {"name": "accuracy", "y": LABELS}, keep=("name",)),
         "jaxmlp.losses.targets.check_classes": Call(
             check_classes, {"outputs_shape": (3, 3), "targets": LABELS}, names=("labels", "outputs")
         ),
