@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp import losses
-from jaxmlp._arrays import at_least_float32, is_concrete
+from jaxmlp._arrays import as_array, at_least_float32, is_concrete
 from jaxmlp._checks import shown
 from jaxmlp.losses.targets import check_array, check_labels, check_weight
 
@@ -54,7 +54,7 @@ class Accuracy:
         """Return whether the prediction of each example is correct, (n,) booleans."""
         outputs = self.apply(params, x)
         check_labels(outputs.shape, y)
-        labels = jnp.asarray(y)
+        labels = as_array(y)
         one_output = outputs.shape[-1] == 1
         if labels.shape == outputs.shape:
             labels = labels[..., 0] if one_output else jnp.argmax(labels, axis=-1)
@@ -262,7 +262,7 @@ def mean_squared_error(apply: Apply) -> MeanSquaredError:
 
 def _right_answers(name, outputs, y):
     _check_answers(name, outputs.shape, y)
-    answers = jnp.asarray(y).reshape(outputs.shape)
+    answers = as_array(y).reshape(outputs.shape)
     return ((outputs > 0).astype(jnp.float32) == answers.astype(jnp.float32)) & ~jnp.isnan(outputs)
 
 
@@ -282,8 +282,8 @@ def _check_answers(name, outputs_shape, y):
 
 def _check_shape(name, outputs_shape, y):
     check_array(name, y)
-    if jnp.shape(y) != outputs_shape and not (outputs_shape[-1:] == (1,) and jnp.shape(y) == outputs_shape[:-1]):
-        raise ValueError(f"{name} of outputs {outputs_shape} takes targets of that shape, got y {jnp.shape(y)}")
+    if np.shape(y) != outputs_shape and not (outputs_shape[-1:] == (1,) and np.shape(y) == outputs_shape[:-1]):
+        raise ValueError(f"{name} of outputs {outputs_shape} takes targets of that shape, got y {np.shape(y)}")
 
 
 def _share(right, weight):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp import losses
-from jaxmlp._arrays import at_least_float32, none_if_zero
+from jaxmlp._arrays import as_array, at_least_float32, none_if_zero
 from jaxmlp._checks import one_number, shown, takes
 from jaxmlp.losses.targets import check_classes, check_probabilities, check_weight
 from jaxmlp.metrics import Accuracy, accuracy
@@ -148,7 +148,7 @@ def _by_class(class_weight, outputs, y, weight):
         check_classes(outputs.shape, y)
     if weight is not None:
         check_weight(weight, outputs.shape[0])
-    table, y = jnp.stack([jnp.asarray(w, float) for w in class_weight]), jnp.asarray(y)
+    table, y = jnp.stack([jnp.asarray(w, float) for w in class_weight]), as_array(y)
     if outputs.shape[-1] == 1:
         y = y.reshape(y.shape[0]).astype(table.dtype)
         own = (1 - y) * table[0] + y * table[1]

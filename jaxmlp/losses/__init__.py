@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp._arrays import at_least_float32, floating
+from jaxmlp._arrays import as_array, at_least_float32, floating
 from jaxmlp._checks import check_choice, check_real, is_function, shown
 from jaxmlp.losses.targets import check_classes, check_probabilities, check_weight
 
@@ -86,7 +86,7 @@ def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array, weight: jax.Ar
     """
     outputs = _computable(outputs)
     check_classes(outputs.shape, targets)
-    targets = jnp.asarray(targets)
+    targets = as_array(targets)
     log_probabilities = jax.nn.log_softmax(outputs)
     if targets.ndim == outputs.ndim:
         return -weighted_mean(jnp.sum(targets.astype(outputs.dtype) * log_probabilities, axis=-1), weight)
@@ -205,7 +205,7 @@ def weighted_mean(values: jax.Array, weight: jax.Array | None = None) -> jax.Arr
         2.0
     """
     check_real("values", values)
-    values = jnp.asarray(values)
+    values = as_array(values)
     if not values.size:
         raise ValueError(f"values must be of at least one example, got shape {values.shape}")
     if weight is None:

@@ -62,6 +62,13 @@ def test_losses_are_those_of_scikit_learn(weight):
     assert float(losses.mean_absolute_error(LOGITS, NUMBERS, *rest)) == close(expected)
 
 
+def test_a_list_of_several_kinds_of_numbers_is_an_array():
+    assert float(losses.weighted_mean([1, 2.5, True])) == 1.5
+    answers = [[0, True, 1.0], [1, 0, 0.0], [0, 0, 0]]
+    binary = jaxmlp.binary_accuracy(lambda params, x: jnp.asarray(x))
+    assert binary(None, np.asarray(answers, "f") - 0.5, answers) == 1
+
+
 def test_class_weights_multiply_those_of_the_examples():
     table = (0.5, 2.0, 3.0)
     loss_fn = jaxmlp.objective(lambda params, x: jnp.asarray(x), class_weight=table)
