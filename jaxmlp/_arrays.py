@@ -39,6 +39,12 @@ def _all_finite(array):
     return jnp.isfinite(jnp.sum(array * 0))
 
 
+def as_array(value: Any) -> jax.Array:
+    """Return value as a JAX array, a list by NumPy: [1, 0.5, True] has no dtype under strict promotion."""
+    on_device = isinstance(value, jax.Array) or hasattr(value, "__jax_array__")
+    return jnp.asarray(value if on_device else np.asarray(value))
+
+
 def floating(value: Any, dtype: Any = None) -> jax.Array:
     """Return value as a JAX array of dtype, by default its own floating dtype, or JAX's default one."""
     # By NumPy, which does not cut integers to 32 bits on the way; a number too large for the dtype becomes infinite.

@@ -173,6 +173,11 @@ def _check_kind(name, value, expected):
         raise TypeError(f"{name} has the byte order of another machine ({dtype.str}), which JAX does not take; {hint}")
 
 
+def is_function(value: Any) -> bool:
+    """Return whether value can serve as a function; a class, which makes objects, cannot."""
+    return callable(value) and not isinstance(value, type)
+
+
 def takes(function: Callable[..., Any], name: str) -> bool:
     """Return whether function can be called with an argument of that name; True where Python cannot say."""
     try:

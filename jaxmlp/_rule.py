@@ -166,7 +166,7 @@ def apply_updates(params: PyTree, updates: PyTree) -> PyTree:
 def check_same_form(name: str, tree: PyTree, other_name: str, other: PyTree) -> None:
     """Raise a TypeError that shows both pytrees' shapes unless their structures and shapes are equal."""
     for called, leaf in ((n, leaf) for n, t in ((name, tree), (other_name, other)) for leaf in jax.tree.leaves(t)):
-        check_real(called, leaf)
+        _check_leaf(called, leaf)
     (shapes, structure), (other_shapes, other_structure) = (
         jax.tree.flatten(jax.tree.map(jnp.shape, t)) for t in (tree, other)
     )
@@ -175,6 +175,13 @@ def check_same_form(name: str, tree: PyTree, other_name: str, other: PyTree) -> 
             f"{name} must have the structure and shapes of {other_name}, {jax.tree.map(jnp.shape, other)}; "
             f"got {jax.tree.map(jnp.shape, tree)}"
         )
+
+
+def _check_leaf(name, leaf):
+    """Raise a TypeError unless a leaf of a pytree is an array or a number; JAX takes no other sequences there."""
+    check_real(name, leaf)
+    if not (hasattr(leaf, "dtype") or hasattr(leaf, "__jax_array__") or isinstance(leaf, int | float)):
+        raise TypeError(f"{name} must be arrays or numbers; got {shown(leaf)}, which numpy.asarray can convert")
 
 
 class AMSGradRawState(NamedTuple):
@@ -203,7 +210,7 @@ class _Init:
     def __call__(self, params, **starts):
         for path, leaf in jax.tree_util.tree_leaves_with_path(params):
             where = f"params{jax.tree_util.keystr(path)}"
-            check_real(where, leaf)
+            _check_leaf(where, leaf)
             dtype = jnp.result_type(leaf)
             if not jnp.issubdtype(dtype, jnp.floating) or jnp.finfo(dtype).bits < 16:
                 raise TypeError(f"{where} must be real floating point of 16 bits or more to be updated, got {dtype}")

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxmlp._arrays import floating
-from jaxmlp._checks import check_choice, check_real, one_number, shown
+from jaxmlp._checks import check_choice, check_real, is_function, one_number, shown
 
 __docformat__ = "google"
 __all__ = [
@@ -56,7 +56,7 @@ def get(activation: str | Activation) -> Activation:
     """
     if isinstance(activation, str):
         return ACTIVATIONS[check_choice("activation", activation, ACTIVATIONS)]
-    if not callable(activation):
+    if not is_function(activation):
         raise TypeError(f"activation must be a name or a function, got {shown(activation)}")
     return activation
 
@@ -273,4 +273,7 @@ ACTIVATIONS: dict[str, Activation] = {
 def _floating(x):
     """Return x as a JAX array of a floating dtype."""
     check_real("x", x)
-    return floating(x)
+    found = floating(x)
+    if jnp.finfo(found.dtype).bits < 16:  # XLA has no such functions
+        raise TypeError(f"x must have 16 bits or more, got {found.dtype}; convert it, by x.astype('float32')")
+    return found

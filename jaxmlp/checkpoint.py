@@ -241,7 +241,7 @@ def _read(path):
 
 def _check_kinds(kinds, tensors):
     """Raise a ValueError unless each tensor has a kind of leaf that _unpack can make of it."""
-    if not isinstance(kinds, dict) or set(kinds) != set(tensors):
+    if not isinstance(kinds, dict) or set(kinds) != set(tensors) or not all(isinstance(k, str) for k in kinds.values()):
         raise ValueError("the kinds are not those of the tensors")
     for name, kind in kinds.items():
         if kind == "python" and tensors[name].shape != ():

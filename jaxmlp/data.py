@@ -140,7 +140,7 @@ def standardise(x: np.ndarray, moments: Moments) -> np.ndarray:
         >>> print(standardise(test, moments(train)))
         [[2.]]
     """
-    check_real("x", x)
+    x = host_array("x", x)
     for name in ("mean", "deviation"):
         check_real(f"moments.{name}", getattr(moments, name, None))
     if np.shape(moments.mean) not in ((), np.shape(x)[1:]):

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp import losses
-from jaxmlp._arrays import at_least_float32, is_concrete
+from jaxmlp._arrays import as_array, at_least_float32, is_concrete
 from jaxmlp._checks import shown
-from jaxmlp.losses.targets import check_array, check_labels
+from jaxmlp.losses.targets import check_array, check_labels, check_weight
 
 __docformat__ = "google"
 __all__ = [
@@ -54,7 +54,7 @@ class Accuracy:
         """Return whether the prediction of each example is correct, (n,) booleans."""
         outputs = self.apply(params, x)
         check_labels(outputs.shape, y)
-        labels = jnp.asarray(y)
+        labels = as_array(y)
         one_output = outputs.shape[-1] == 1
         if labels.shape == outputs.shape:
             labels = labels[..., 0] if one_output else jnp.argmax(labels, axis=-1)
@@ -189,7 +189,9 @@ class R2:
         """Return the share of the targets' variance that the outputs explain."""
         outputs, targets = _numbers("r2", self.apply(params, x), y)
         outputs, targets = (a.reshape(a.shape[0], -1) for a in (outputs, targets))
-        weight = jnp.ones(outputs.shape[0], outputs.dtype) if weight is None else jnp.asarray(weight, outputs.dtype)
+        if weight is not None:
+            check_weight(weight, len(outputs))
+        weight = jnp.ones(len(outputs), outputs.dtype) if weight is None else jnp.asarray(weight, outputs.dtype)
         column = jnp.broadcast_to(weight[:, None], outputs.shape)
         mean = jnp.sum(column * targets, axis=0, keepdims=True) / jnp.sum(weight)
         unexplained = jnp.sum(column * (targets - outputs) ** 2, axis=0)
@@ -260,7 +262,7 @@ def mean_squared_error(apply: Apply) -> MeanSquaredError:
 
 def _right_answers(name, outputs, y):
     _check_answers(name, outputs.shape, y)
-    answers = jnp.asarray(y).reshape(outputs.shape)
+    answers = as_array(y).reshape(outputs.shape)
     return ((outputs > 0).astype(jnp.float32) == answers.astype(jnp.float32)) & ~jnp.isnan(outputs)
 
 
@@ -280,14 +282,14 @@ def _check_answers(name, outputs_shape, y):
 
 def _check_shape(name, outputs_shape, y):
     check_array(name, y)
-    if jnp.shape(y) != outputs_shape and not (outputs_shape[-1:] == (1,) and jnp.shape(y) == outputs_shape[:-1]):
-        raise ValueError(f"{name} of outputs {outputs_shape} takes targets of that shape, got y {jnp.shape(y)}")
+    if np.shape(y) != outputs_shape and not (outputs_shape[-1:] == (1,) and np.shape(y) == outputs_shape[:-1]):
+        raise ValueError(f"{name} of outputs {outputs_shape} takes targets of that shape, got y {np.shape(y)}")
 
 
 def _share(right, weight):
     """Return the share of True, by the weights of the examples."""
     if weight is not None:
-        return losses.weighted_mean(right.astype(jnp.float32), jnp.asarray(weight))
+        return losses.weighted_mean(right.astype(jnp.float32), weight)
     # The barrier keeps XLA from multiplying by a rounded 1 / n: 9667 of 10,000 gives the float nearest to 0.9667.
     return jnp.sum(right).astype(jnp.float32) / jax.lax.optimization_barrier(jnp.float32(right.size))
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from jaxmlp import activations
 from jaxmlp._arrays import floating, vary_like
-from jaxmlp._checks import check_choice, check_count, check_key, check_real, in_range, shown
+from jaxmlp._checks import check_choice, check_count, check_key, check_real, in_range, is_function, shown
 
 __docformat__ = "google"
 __all__ = ["INITIALIZERS", "Layer", "Network", "Params", "mlp"]
@@ -107,7 +107,7 @@ def mlp(
     activations.get(activation)
     if isinstance(initializer, str):
         check_choice("initializer", initializer, INITIALIZERS)
-    elif not callable(initializer):
+    elif not is_function(initializer):
         raise TypeError(
             f"initializer must be a name or a function (key, shape, dtype) -> array, got {shown(initializer)}"
         )
@@ -148,8 +148,8 @@ class _Init:
         weights = [draw(layer_key, shape, self.dtype) for layer_key, shape in zip(keys, shapes, strict=True)]
         if [getattr(w, "shape", None) for w in weights] != shapes:
             raise TypeError(
-                f"initializer must return an array of the given shape, got {weights[0]!r}; if it is a factory, call it "
-                "first: jax.nn.initializers.he_normal()"
+                f"initializer must return an array of the given shape, got {shown(weights[0])}; if it is a factory, "
+                "call it first: jax.nn.initializers.he_normal()"
             )
         return tuple(Layer(w=w, b=jnp.zeros(w.shape[1], self.dtype)) for w in weights)
 
@@ -165,6 +165,8 @@ class _Apply:
         self, params: Params, x: jax.Array, *, key: jax.Array | None = None, with_hidden: bool = False
     ) -> jax.Array | tuple[jax.Array, tuple[jax.Array, ...]]:
         h = self._checked_input(params, x)
+        if not isinstance(with_hidden, bool):
+            raise TypeError(f"with_hidden must be True or False, got {shown(with_hidden)}")
         if key is not None:
             check_key(key)
         hidden = []
@@ -257,7 +259,7 @@ def _checked_dtype(dtype):
     # float8 has no room for a mean or an update: its outputs soon are NaN.
     if dtype is None or not jnp.issubdtype(found, jnp.floating) or not 16 <= jnp.finfo(found).bits <= 64:
         known = "float16, bfloat16, float32 or float64"
-        raise TypeError(f"dtype must be floating point, got {found.name if dtype else dtype}; take {known}")
+        raise TypeError(f"dtype must be floating point, got {None if dtype is None else found.name}; take {known}")
     return found
 
 

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp import losses
-from jaxmlp._arrays import at_least_float32, none_if_zero
+from jaxmlp._arrays import as_array, at_least_float32, none_if_zero
 from jaxmlp._checks import one_number, shown, takes
-from jaxmlp.losses.targets import check_classes, check_probabilities
+from jaxmlp.losses.targets import check_classes, check_probabilities, check_weight
 from jaxmlp.metrics import Accuracy, accuracy
 
 __docformat__ = "google"
@@ -106,15 +106,16 @@ def objective(
         loss: a name in jaxmlp.losses.LOSSES, or a function (outputs, targets) -> scalar.
         l1: strength of the L1 penalty, >= 0; a number or a traced array.
         l2: strength of the L2 penalty, >= 0; a number or a traced array.
-        class_weight: a number >= 0 for each class, or for 0 and 1 with a single output; the weight of an example is
-            multiplied by that of its class, or by the mean of them that its class probabilities give.
+        class_weight: a tuple, list or NumPy array of a number >= 0 for each class, in their order, or for 0 and 1 with
+            a single output; the weight of an example is multiplied by that of its class, or by the mean of them that
+            its class probabilities give.
 
     Returns:
         loss_fn(params, x, y, weight=None, *, key=None) -> scalar. Equal arguments give equal, hashable functions.
 
     Raises:
         ValueError: the name is unknown or a strength is negative.
-        TypeError: apply or loss is not callable.
+        TypeError: apply or loss is not callable, or class_weight is no sequence.
 
     Example:
         >>> import jax, jaxmlp
@@ -130,8 +131,9 @@ def objective(
     for name, strength in (("l1", l1), ("l2", l2)):
         one_number(name, strength, 0)
     if class_weight is not None:
-        if isinstance(class_weight, str) or not hasattr(class_weight, "__iter__"):
-            raise TypeError(f"class_weight must hold one number per class, got {class_weight!r}")
+        if not isinstance(class_weight, list | tuple | np.ndarray) or getattr(class_weight, "ndim", 1) != 1:
+            kinds = "a tuple, list or NumPy array of one number per class, in their order"
+            raise TypeError(f"class_weight must be {kinds}; got {shown(class_weight)}")
         class_weight = tuple(class_weight.tolist() if isinstance(class_weight, np.ndarray) else class_weight)
         for number in class_weight:
             one_number("class_weight", number, 0)
@@ -142,8 +144,17 @@ def _by_class(class_weight, outputs, y, weight):
     """Return the weights of the examples times those of their classes."""
     classes = 2 if outputs.shape[-1] == 1 else outputs.shape[-1]
     if len(class_weight) != classes:
-        raise ValueError(f"outputs {outputs.shape} have {classes} classes, got {len(class_weight)} class weights")
-    table, y = jnp.stack([jnp.asarray(w, float) for w in class_weight]), jnp.asarray(y)
+        raise ValueError(
+            f"class_weight must hold one number per class; outputs {outputs.shape} have {classes} classes, "
+            f"got {len(class_weight)}"
+        )
+    if outputs.shape[-1] == 1:
+        check_probabilities(y)
+    else:
+        check_classes(outputs.shape, y)
+    if weight is not None:
+        check_weight(weight, outputs.shape[0])
+    table, y = jnp.stack([jnp.asarray(w, float) for w in class_weight]), as_array(y)
     if outputs.shape[-1] == 1:
         y = y.reshape(y.shape[0]).astype(table.dtype)
         own = (1 - y) * table[0] + y * table[1]

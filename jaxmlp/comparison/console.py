@@ -12,6 +12,7 @@ Ctrl-C. It calls guarded, and start runs it as the program:
 """
 
 import argparse
+import io
 import math
 import os
 import signal
@@ -243,6 +244,9 @@ def start(main: Callable[[], int]) -> NoReturn:
         >>> start(lambda: 0)  # doctest: +SKIP
     """
     keep_compiled()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # what a terminal cannot encode is ?, and no error after hours of work
     sys.unraisablehook = _interrupt_again
     if callable(signal.getsignal(signal.SIGINT)):  # not ignored, as it is for a job in the background
         signal.signal(signal.SIGINT, signal.default_int_handler)

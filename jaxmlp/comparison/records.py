@@ -1,6 +1,7 @@
 """The record of a comparison in its folder: results.json and the curves beside it, read, written and joined."""
 
 import shlex
+import time
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ __all__ = ["CURVES", "RECORD", "check_free", "command_of", "join_problem", "merg
 RECORD, CURVES = "results.json", "curves.npz"
 """The names of the files."""
 
+_TRIES, _PAUSE = 5, 0.05  # a process that has written its curves is about to write its results
+
 _COMMAND = "python -m jaxmlp.comparison"
 
 
@@ -32,6 +35,23 @@ def read(folder: Path) -> tuple[dict[str, Any], Arrays]:
         Traceback (most recent call last):
         ValueError: there is no results.json in no such folder; run the comparison first, or give its folder to --output
     """
+    for _ in range(_TRIES):
+        results = _results(folder)
+        try:
+            data = (folder / CURVES).read_bytes()  # once: another process may replace the file at any moment
+        except OSError:
+            data = b""
+        curves = store.arrays_of(data)
+        if curves is not None and zlib.crc32(data) == results["curves"]["crc32"]:
+            return results, curves
+        time.sleep(_PAUSE)
+    raise ValueError(
+        f"{folder / CURVES} is missing, damaged or from another run than {RECORD} beside it; run the comparison again"
+    )
+
+
+def _results(folder):
+    """Return what is in results.json, checked."""
     if not (folder / RECORD).exists():
         raise ValueError(f"there is no {RECORD} in {folder}; run the comparison first, or give its folder to --output")
     results = record.read(folder / RECORD)
@@ -49,13 +69,7 @@ def read(folder: Path) -> tuple[dict[str, Any], Arrays]:
             f"{folder / RECORD} is damaged, was edited, or is of an older version; run the comparison again, or "
             "restore the file"
         )
-    path = folder / CURVES
-    curves = store.load_arrays(path)
-    if curves is None or zlib.crc32(path.read_bytes()) != results["curves"]["crc32"]:
-        raise ValueError(
-            f"{path} is missing, damaged or from another run than {RECORD} beside it; run the comparison again"
-        )
-    return results, curves
+    return results
 
 
 def write(folder: Path, results: Mapping[str, Any], curves: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import platform
@@ -31,6 +32,7 @@ __all__ = [
     "UNFINISHED",
     "Arrays",
     "RunStore",
+    "arrays_of",
     "check_same",
     "check_start",
     "load_arrays",
@@ -106,7 +108,7 @@ class RunStore:
         # Renamed first: whatever a kill leaves of it is no unfinished run.
         removed = self.folder.with_name(f"{_DISCARDED}{secrets.token_hex(8)}")
         self.folder.rename(removed)
-        shutil.rmtree(removed)
+        shutil.rmtree(removed, ignore_errors=True)  # the next owner, which may have opened already, removes it too
         self.close()
 
     def cached(self, name: str, compute: Callable[[], Arrays]) -> Arrays:
@@ -295,7 +297,20 @@ def load_arrays(path: Path) -> Arrays | None:
         True
     """
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+        return arrays_of(path.read_bytes())
+    except OSError:
+        return None
+
+
+def arrays_of(data: bytes) -> Arrays | None:
+    """Return the named arrays in the content of a file that save_arrays wrote; None if it is damaged.
+
+    Example:
+        >>> arrays_of(b"something else") is None
+        True
+    """
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
             return dict(arrays)
     # What zipfile and NumPy raise, depending on which bytes are damaged.
     except (OSError, ValueError, EOFError, KeyError, RuntimeError, NotImplementedError, zipfile.BadZipFile, zlib.error):

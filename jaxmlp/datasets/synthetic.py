@@ -100,12 +100,14 @@ def noisy_line(
     one_number("x_max", x_max, 0, open_low=True)
     largest = abs(slope) * x_max + abs(intercept) + noise
     if largest > np.finfo(np.float32).max:
-        raise ValueError(f"slope, intercept, noise and x_max give y up to {largest:g}, which float32 cannot hold")
+        raise ValueError(
+            f"slope, intercept, noise and x_max must keep y in float32, below 3.4e38; got y up to {largest:g}"
+        )
     generator = np.random.default_rng(seed)
 
     def draw() -> Examples:
         x = generator.uniform(0, x_max, size=(n, 1))
-        y = slope * x[:, 0] + intercept + generator.uniform(0, noise, size=n)
+        y = slope * x[:, 0] + intercept + generator.uniform(0, abs(noise), size=n)  # NumPy refuses -0.0
         return x.astype(np.float32), y.astype(np.float32)
 
     return Dataset("noisy_line", draw(), draw(), None, ())

@@ -171,9 +171,10 @@ def _from_csv(path: Path, columns: _Columns) -> TitanicTable:
         with path.open(newline="", encoding="utf-8-sig") as lines:
             rows = list(_rows(csv.reader(lines, strict=True), path, columns))
     except OSError as error:
-        raise ValueError(f"csv must be the path of Kaggle's train.csv, got {path}: {error.strerror}") from error
+        given = str(path)[:200]  # it may be too long to be one
+        raise ValueError(f"csv must be the path of Kaggle's train.csv, got {given}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: not a CSV file in UTF-8 ({error}); give the path of Kaggle's train.csv") from error
+        raise ValueError(f"{path} is not a CSV file in UTF-8 ({error}); give the path of Kaggle's train.csv") from error
     if not rows:
         raise ValueError(f"{path}: it has no passengers; give the path of Kaggle's train.csv")
     table = np.array(rows)

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxmlp._arrays import at_least_float32, floating, is_concrete
-from jaxmlp._checks import check_choice, check_real, shown
-from jaxmlp.losses.targets import check_classes, check_probabilities
+from jaxmlp._arrays import as_array, at_least_float32, floating
+from jaxmlp._checks import check_choice, check_real, is_function, shown
+from jaxmlp.losses.targets import check_classes, check_probabilities, check_weight
 
 __docformat__ = "google"
 __all__ = [
@@ -55,7 +55,7 @@ def get(loss: str | Loss) -> Loss:
     """
     if isinstance(loss, str):
         return LOSSES[check_choice("loss", loss, LOSSES)]
-    if not callable(loss):
+    if not is_function(loss):
         raise TypeError(f"loss must be a name or a function (outputs, targets) -> scalar, got {shown(loss)}")
     return loss
 
@@ -86,7 +86,7 @@ def softmax_cross_entropy(outputs: jax.Array, targets: jax.Array, weight: jax.Ar
     """
     outputs = _computable(outputs)
     check_classes(outputs.shape, targets)
-    targets = jnp.asarray(targets)
+    targets = as_array(targets)
     log_probabilities = jax.nn.log_softmax(outputs)
     if targets.ndim == outputs.ndim:
         return -weighted_mean(jnp.sum(targets.astype(outputs.dtype) * log_probabilities, axis=-1), weight)
@@ -205,20 +205,14 @@ def weighted_mean(values: jax.Array, weight: jax.Array | None = None) -> jax.Arr
         2.0
     """
     check_real("values", values)
-    values = jnp.asarray(values)
+    values = as_array(values)
     if not values.size:
         raise ValueError(f"values must be of at least one example, got shape {values.shape}")
     if weight is None:
         return jnp.mean(values)
     if not values.ndim:
-        raise ValueError("values must be (n, ...) where there are weights, got a scalar")
-    check_real("weight", weight)
-    if np.shape(weight) != values.shape[:1]:
-        raise ValueError(
-            f"weight must be one number per example of values, {values.shape[:1]}; got shape {np.shape(weight)}"
-        )
-    if is_concrete(weight) and not np.all(np.asarray(weight, float) >= 0):
-        raise ValueError(f"weight must be at least 0, got {shown(weight)}")
+        raise ValueError("weight needs examples (n, ...), got a scalar; leave weight out")
+    check_weight(weight, len(values))
     if not jnp.issubdtype(values.dtype, jnp.floating):
         values = values.astype(float)  # weights are fractions
     weight = jnp.asarray(weight, values.dtype)

@@ -9,7 +9,7 @@ from jaxmlp._arrays import is_concrete
 from jaxmlp._checks import check_real, shown
 
 __docformat__ = "google"
-__all__ = ["check_array", "check_classes", "check_labels", "check_probabilities"]
+__all__ = ["check_array", "check_classes", "check_labels", "check_probabilities", "check_weight"]
 
 
 def check_classes(outputs_shape: tuple[int, ...], targets: Any) -> None:
@@ -137,6 +137,19 @@ def check_array(name: str, y: Any) -> None:
     check_real("y", y)
     if not np.size(y):
         raise ValueError(f"{name} needs at least one example, got y of shape {np.shape(y)}")
+
+
+def check_weight(weight: Any, count: int) -> None:
+    """Raise a TypeError or ValueError unless weight is one number >= 0 for each of count examples.
+
+    Example:
+        >>> check_weight(np.array([0.5, 2.0]), 2)
+    """
+    check_real("weight", weight)
+    if np.shape(weight) != (count,):
+        raise ValueError(f"weight must be one number per example, ({count},); got shape {np.shape(weight)}")
+    if is_concrete(weight) and not np.all(np.asarray(weight, float) >= 0):
+        raise ValueError(f"weight must be at least 0, got {shown(weight)}")
 
 
 def _check_probabilities(loss, targets):

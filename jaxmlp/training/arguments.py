@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp._arrays import all_finite, is_concrete
-from jaxmlp._checks import check_count, check_key, check_real, shown, takes
+from jaxmlp._checks import check_count, check_key, check_real, is_function, shown, takes
 from jaxmlp._rule import check_same_form
 from jaxmlp.training.results import TrainState
 from jaxmlp.training.rows import local
@@ -43,7 +43,7 @@ def check_arguments(
     _check_weights_are_taken(task, train, validation)
     if task.metrics and validation is None:
         raise ValueError(f"metrics {sorted(task.metrics)} are measured on the validation set; give validation=(x, y)")
-    if task.augment is not None and not callable(task.augment):
+    if task.augment is not None and not is_function(task.augment):
         raise TypeError(f"augment must be a function (key, x) -> x, got {shown(task.augment)}")
     if task.patience is not None:
         check_count("patience", task.patience)
@@ -97,8 +97,8 @@ def check_step(loss_fn, params, optimizer, batch, key, opt_state, start, index):
 
 
 def _check_functions(loss_fn, optimizer):
-    if not callable(loss_fn) or not takes(loss_fn, "key"):
-        hint = ", which takes no key: add key=None to its arguments" if callable(loss_fn) else ""
+    if not is_function(loss_fn) or not takes(loss_fn, "key"):
+        hint = ", which takes no key: add key=None to its arguments" if is_function(loss_fn) else ""
         raise TypeError(f"loss_fn must be a function (params, x, y, *, key=None) -> scalar, got {shown(loss_fn)}{hint}")
     if not (callable(getattr(optimizer, "init", None)) and callable(getattr(optimizer, "update", None))):
         example = "jaxmlp.optimizers.adam(1e-3)"
@@ -114,8 +114,8 @@ def _check_params(params):
     for path, leaf in jax.tree_util.tree_leaves_with_path(params):
         if not (hasattr(leaf, "dtype") or isinstance(leaf, int | float)):
             raise TypeError(
-                f"params must be a pytree of arrays, got {leaf!r} at params{jax.tree_util.keystr(path)}; split what "
-                "holds functions too, e.g. params, static = equinox.partition(model, equinox.is_inexact_array)"
+                f"params must be a pytree of arrays, got {shown(leaf)} at params{jax.tree_util.keystr(path)}; split "
+                "what holds functions too, e.g. params, static = equinox.partition(model, equinox.is_inexact_array)"
             )
         if isinstance(leaf, int | float | np.ndarray | np.generic):
             check_real(f"params{jax.tree_util.keystr(path)}", leaf)
@@ -144,8 +144,8 @@ def _is_typed(key):
 
 
 def _check_eval_params(eval_params, optimizer, params, state):
-    if not callable(eval_params):
-        raise TypeError(f"eval_params must be a function (opt_state, params) -> params, got {eval_params!r}")
+    if not is_function(eval_params):
+        raise TypeError(f"eval_params must be a function (opt_state, params) -> params, got {shown(eval_params)}")
     opt_state = jax.eval_shape(optimizer.init, params) if state is None else state.opt_state
     found, expected = (
         jax.tree.map(lambda a: (jnp.shape(a), jnp.result_type(a)), tree)
@@ -209,7 +209,7 @@ def check_lengths(name, examples):
 
 def _check_weight(name, weight, n):
     if jnp.shape(weight) != (n,) or not hasattr(weight, "dtype"):
-        raise ValueError(f"the weights of {name} must be an array ({n},), one number per example, got {weight!r}")
+        raise ValueError(f"the weights of {name} must be an array ({n},), one number per example, got {shown(weight)}")
     if is_concrete(weight):
         host = np.asarray(local(weight)).astype(float)
         if host.min() < 0 or host.sum() == 0:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxmlp._arrays import vary_like
+from jaxmlp._checks import shown
 from jaxmlp.instruments import Instrument, Readings
 
 
@@ -20,7 +21,7 @@ def checked(instruments: Any) -> dict[str, Instrument]:
     if instruments is not None and not fits:
         raise TypeError(
             "instruments must be a dict from names to instruments, e.g. {'gradient': "
-            f"jaxmlp.instruments.gradient_norm(every=10)}}, got {instruments!r}"
+            f"jaxmlp.instruments.gradient_norm(every=10)}}, got {shown(instruments)}"
         )
     return dict(instruments or {})
 

@@ -13,7 +13,7 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, PartitionSpec
 
 from jaxmlp._arrays import PyTree, is_concrete
-from jaxmlp._checks import check_choice, check_count, check_keys, check_real, shown
+from jaxmlp._checks import check_choice, check_count, check_keys, check_real, is_function, shown
 from jaxmlp.instruments import Instrument
 from jaxmlp.training.arguments import check_arguments
 from jaxmlp.training.devices import cpus, local_devices, runs_that_fit
@@ -118,9 +118,9 @@ def sweep(
     if runs_at_once is not None:
         check_count("runs_at_once", runs_at_once)
     check_keys(keys)
-    if not callable(init_fn):
+    if not is_function(init_fn):
         raise TypeError(f"init_fn must be a function key -> params, e.g. net.init, got {shown(init_fn)}")
-    if on_run is not None and not callable(on_run):
+    if on_run is not None and not is_function(on_run):
         raise TypeError(f"on_run must be a function (runs done, number of runs), got {shown(on_run)}")
     if not isinstance(history_only, bool):
         raise TypeError(f"history_only must be True or False, got {shown(history_only)}")
@@ -284,12 +284,14 @@ def _one_run(numbers, point, key, examples, *, program, init_fn, factory, histor
 
 
 def _checked_grid(optimizer, grid):
-    if not callable(optimizer):
-        raise TypeError(f"optimizer must be a factory such as jaxmlp.optimizers.adam, got {shown(optimizer)}")
+    try:
+        arguments = inspect.signature(optimizer).parameters
+    except (TypeError, ValueError):  # it is not callable, or int and the like
+        example = "jaxmlp.optimizers.adam"
+        raise TypeError(f"optimizer must be a factory such as {example}, got {shown(optimizer)}") from None
     if not isinstance(grid, Mapping) or not grid:
         example = '{"learning_rate": [0.01, 0.1]}'
         raise ValueError(f"grid must name at least one argument, e.g. {example}, got {shown(grid)}")
-    arguments = inspect.signature(optimizer).parameters
     if not any(argument.kind is inspect.Parameter.VAR_KEYWORD for argument in arguments.values()):
         for name in grid:
             check_choice("hyperparameter", name, tuple(arguments))

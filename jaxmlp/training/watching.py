@@ -13,7 +13,7 @@ import numpy as np
 
 from jaxmlp import checkpoint
 from jaxmlp._arrays import is_concrete
-from jaxmlp._checks import check_count, check_path, shown
+from jaxmlp._checks import check_count, check_path, is_function, shown
 from jaxmlp.training.forms import OnEpoch
 from jaxmlp.training.partition import partition
 from jaxmlp.training.results import FitResult
@@ -93,7 +93,7 @@ def watch_of(on_epoch: Any, path: Any, every: Any, arguments: Any) -> Watch | No
             raise ValueError("every says how often the checkpoint is written; give checkpoint=path too")
     if on_epoch is None and path is None:
         return None
-    if on_epoch is not None and not callable(on_epoch):
+    if on_epoch is not None and not is_function(on_epoch):
         raise TypeError(f"on_epoch must be a function (epoch, losses, metrics), got {shown(on_epoch)}")
     path = None if path is None else check_path("checkpoint", path)
     if path is not None and path.is_dir():

@@ -1,5 +1,6 @@
 """The frame of a command: its options, errors and interrupts in one line, exit statuses, and the compile cache."""
 
+import io
 import signal
 import sys
 import time
@@ -127,6 +128,14 @@ def test_start_exits_with_the_status_and_at_once_after_an_interrupt(process, cap
     with pytest.raises(RuntimeError, match="left with 130"):
         console.start(lambda: signal.raise_signal(signal.SIGINT))
     assert capsys.readouterr().err == "interrupted; nothing was started\n"
+
+
+def test_a_character_that_the_terminal_lacks_ends_no_command(process, monkeypatch):
+    terminal = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(terminal, "ascii", write_through=True))
+    with pytest.raises(SystemExit, match="0"):
+        console.start(lambda: console.guarded(lambda output: output.print("97.1 ± 0.1") or 0))
+    assert terminal.getvalue() == b"97.1 ? 0.1\n"
 
 
 def test_an_interrupt_that_a_callback_drops_is_repeated(process, capsys):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxmlp.comparison import record
+from jaxmlp.comparison import record, records
 
 
 @pytest.fixture
@@ -70,3 +70,15 @@ def test_a_record_is_plain_json(tmp_path):
         path.write_text(text)
         with pytest.raises(ValueError, match=r"record.json is not .*; run the experiment again"):
             record.read(path)
+
+
+def test_a_record_that_is_replaced_meanwhile_is_read_whole(tmp_path, monkeypatch):
+    path, texts = tmp_path / "results.json", {}
+    for content in (1, 2):
+        about = {"experiment": "optimizers", "problems": {}, "content": content}
+        records.write(tmp_path, about, {"x": np.full(3, content)})
+        texts[content] = path.read_bytes()
+    path.write_bytes(texts[1])  # another process has written its curves and not yet its results
+    monkeypatch.setattr(records.time, "sleep", lambda seconds: path.write_bytes(texts[2]))
+    results, curves = records.read(tmp_path)
+    assert (results["content"], curves["x"].tolist()) == (2, [2, 2, 2])

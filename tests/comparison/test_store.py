@@ -103,7 +103,7 @@ def test_a_kill_while_the_plan_is_written_blocks_nothing(tmp_path):
 def test_a_kill_while_finished_runs_are_deleted_blocks_nothing(store, tmp_path, monkeypatch):
     store.cached("run", lambda: {"x": np.arange(3)})
 
-    def kill(path):
+    def kill(path, **how):
         (path / "plan.json").unlink()
         raise KeyboardInterrupt
 
@@ -114,3 +114,10 @@ def test_a_kill_while_finished_runs_are_deleted_blocks_nothing(store, tmp_path, 
     store.close()
     reopened(store, resume=False).close()
     assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+
+
+def test_finished_runs_that_the_next_owner_removes_too_are_no_error(store, monkeypatch):
+    remove = shutil.rmtree
+    monkeypatch.setattr(shutil, "rmtree", lambda path, **how: (remove(path), remove(path, **how)))
+    store.discard()
+    assert list(store.folder.parent.iterdir()) == []

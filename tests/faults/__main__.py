@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import random
+import signal
 import sys
 import warnings
 from collections import Counter
@@ -27,6 +28,7 @@ def main():
     add("--processes", type=int, nargs="+", default=[2, 3, 8], help="processes at once (default: 2 3 8)")
     add("--seed", type=int, default=0)
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background without it
     warnings.simplefilter("ignore")  # JAX warns of every fork, and has not been started here
     generator, table = random.Random(options.seed), _Table()
     if options.servers:

@@ -63,9 +63,12 @@ def killed(folders, words, resume, count, table, generator):
             process.send_signal(number)
             status, said = _outcome(process)
             kills += 1
-            tidy = number != signal.SIGINT or (status == 130 and "Traceback" not in said) or status == 0
+            # Before Python has its handler, and after it has put it back, Ctrl-C ends a process without a word.
+            silent = status == -signal.SIGINT and not said
+            tidy = number != signal.SIGINT or (status == 130 and "Traceback" not in said) or status == 0 or silent
             table["killed" if tidy else f"WRONG: after Ctrl-C {said}"] += 1
-            more = resume if any((hit / "unfinished-runs").glob("*.npz")) else ""
+            kept, whole = any((hit / "unfinished-runs").glob("*.npz")), (hit / "results.json").exists()
+            more = resume if kept else "--report-only" if whole else ""
         status, said = _outcome(process)
         if status:
             table[f"WRONG: status {status}, {said}"] += 1

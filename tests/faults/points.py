@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from jaxmlp import _files
+from jaxmlp.comparison import console
 from tests.faults.writers import KEPT, NAMES, NEW, OLD
 
 SIGNALS = {"kill -9": signal.SIGKILL, "SIGTERM": signal.SIGTERM, "Ctrl-C": signal.SIGINT}
@@ -124,6 +125,7 @@ def child(body):
     if not pid:
 
         def ready():
+            sys.unraisablehook = console._interrupt_again  # as a command does
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             body()
 
@@ -132,9 +134,18 @@ def child(body):
     return pid
 
 
-def ended(pid):
-    """Wait for the process and return its exit status."""
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+def ended(pid, patience=float("inf")):
+    """Wait for the process and return its exit status, None if it had to be killed after patience seconds."""
+    until = time.monotonic() + patience
+    while True:
+        done, status = os.waitpid(pid, 0 if patience == float("inf") else os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > until:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return None
+        time.sleep(0.002)
 
 
 def at_every_point(writer, fault, table):
@@ -161,10 +172,7 @@ def at_every_point(writer, fault, table):
 
 def at_random(writer, fault, count, table, generator):
     """Send a signal to a process that writes again and again, at a random moment."""
-    with _folder(writer, True) as folder:
-        started = time.monotonic()
-        ended(child(lambda: writer.write(folder, NEW)))
-        seconds = 3 * (time.monotonic() - started)
+    seconds = 3 * min(_seconds(writer) for _ in range(5))  # the fastest: on a busy machine one alone may take very long
     for _ in range(count):
         with _folder(writer, True) as folder:
 
@@ -176,7 +184,17 @@ def at_random(writer, fault, count, table, generator):
             pid = child(body)
             time.sleep(generator.uniform(0.0, seconds))
             os.kill(pid, SIGNALS[fault])
-            _judge(writer, folder, True, ended(pid), table)
+            status = ended(pid, patience=60)
+            if status is None:
+                table["WRONG: goes on after the signal"] += 1
+            _judge(writer, folder, True, status, table)
+
+
+def _seconds(writer):
+    with _folder(writer, True) as folder:
+        started = time.monotonic()
+        ended(child(lambda: writer.write(folder, NEW)))
+        return time.monotonic() - started
 
 
 def side_by_side(writer, processes, table):

@@ -14,7 +14,7 @@ import numpy as np
 
 import jaxmlp
 from jaxmlp import activations, augment, data, datasets, dialects, instruments, losses, optimizers, schedules
-from jaxmlp.losses.targets import check_array, check_classes, check_labels, check_probabilities
+from jaxmlp.losses.targets import check_array, check_classes, check_labels, check_probabilities, check_weight
 
 ROOT = Path(jaxmlp.__file__).parent
 NOT_YET = {
@@ -65,6 +65,7 @@ KEY = jax.random.key(0)
 PARAMS = NET.init(KEY)
 GRADS = jax.tree.map(jnp.ones_like, PARAMS)
 LOSS = jaxmlp.objective(NET.apply)
+WEIGHT = {"weight": np.ones(3, np.float32)}
 OUTPUTS = np.linspace(-2, 2, 9, dtype=np.float32).reshape(3, 3)
 RUN = {"key": KEY, "epochs": 1, "batch_size": 2, "validation": (X, LABELS), "metrics": {}, "keep_best": False}
 RULES = ("sgd", "momentum", "nesterov", "adagrad", "rmsprop", "adam", "amsgrad")
@@ -76,8 +77,9 @@ def calls(folder: Path) -> dict[str, Call]:
     table, saved = folder / "train.csv", folder / "saved.safetensors"
     table.write_text(_CSV)
     jaxmlp.save(saved, PARAMS)
-    targets = {"outputs": OUTPUTS, "targets": np.abs(OUTPUTS) / 2}
+    targets = {"outputs": OUTPUTS, "targets": np.abs(OUTPUTS) / 2, **WEIGHT}
     triple = {"params": PARAMS, "x": X, "y": LABELS}
+    weighted = triple | WEIGHT
     flip, turn = augment.random_flip((2, 2)), augment.distort((2, 2), rotation=10.0, elastic=3.0)
     adam = optimizers.adam(0.1)
     sweeping = {k: v for k, v in RUN.items() if k != "key"} | {"keys": jax.random.split(KEY, 1), "runs_at_once": 1}
@@ -89,14 +91,33 @@ def calls(folder: Path) -> dict[str, Call]:
             _start,
         ),
         "jaxmlp.mlp, dtype": Call(jaxmlp.mlp, {"layer_sizes": (4, 2, 3), "dtype": jnp.float32}, _start),
+        "jaxmlp.mlp, compute_dtype": Call(jaxmlp.mlp, {"layer_sizes": (4, 2, 3), "compute_dtype": "bfloat16"}, _start),
         "jaxmlp.mlp().init": Call(NET.init, {"key": KEY}),
-        "jaxmlp.mlp().apply": Call(NET.apply, {"params": PARAMS, "x": X, "key": None}),
+        "jaxmlp.mlp().apply": Call(NET.apply, {"params": PARAMS, "x": X, "key": None, "with_hidden": False}),
         "jaxmlp.objective": Call(
-            jaxmlp.objective, {"apply": NET.apply, "loss": "mean_squared_error", "l1": 0.1, "l2": 0.1}
+            jaxmlp.objective,
+            {
+                "apply": NET.apply,
+                "loss": "softmax_cross_entropy",
+                "l1": 0.1,
+                "l2": 0.1,
+                "class_weight": None,
+            },
         ),
-        "jaxmlp.objective()": Call(LOSS, {**triple, "key": None}, names=("targets", "labels", "outputs")),
+        "jaxmlp.objective, class_weight": Call(
+            jaxmlp.objective,
+            {"apply": NET.apply, "loss": "softmax_cross_entropy", "class_weight": (1.0, 2.0, 3.0)},
+            lambda loss_fn: loss_fn(PARAMS, X, LABELS),
+            keep=("apply", "loss"),
+        ),
+        "jaxmlp.objective(class_weight)()": Call(
+            jaxmlp.objective(NET.apply, class_weight=(1.0, 2.0, 3.0)),
+            {**weighted, "key": None},
+            names=("targets", "labels", "outputs"),
+        ),
+        "jaxmlp.objective()": Call(LOSS, {**weighted, "key": None}, names=("targets", "labels", "outputs")),
         "jaxmlp.accuracy": Call(jaxmlp.accuracy, {"apply": NET.apply}),
-        "jaxmlp.accuracy()": Call(jaxmlp.accuracy(NET.apply), triple, names=("labels",)),
+        "jaxmlp.accuracy()": Call(jaxmlp.accuracy(NET.apply), weighted, names=("labels",)),
         "jaxmlp.losses.weighted_mean": Call(losses.weighted_mean, {"values": X[:, 0], "weight": np.ones(3, "f")}),
         "jaxmlp.schedules.get": Call(schedules.get, {"schedule": "cosine"}),
         "jaxmlp.schedules.constant": Call(schedules.constant, {"peak": 0.1}, _rate),
@@ -114,6 +135,8 @@ def calls(folder: Path) -> dict[str, Call]:
             jaxmlp.fit,
             {"loss_fn": LOSS, "params": PARAMS, "optimizer": adam, "train": (X, LABELS), **RUN}
             | {"state": None, "augment": None, "step_metrics": None, "patience": None}
+            | {"eval_params": None, "shuffle": True, "eval_batch_size": None}
+            | {"on_epoch": None, "checkpoint": None, "every": None}
             | {"instruments": {"loss": instruments.loss(2)}},
             names=("labels", "targets"),
         ),
@@ -121,7 +144,8 @@ def calls(folder: Path) -> dict[str, Call]:
             jaxmlp.sweep,
             {"loss_fn": LOSS, "init_fn": NET.init, "optimizer": optimizers.adam, "grid": {"learning_rate": [0.1]}}
             | {"train": (X, LABELS), **sweeping, "execution": "auto", "history_only": False, "on_run": None}
-            | {"augment": None, "step_metrics": None, "patience": None, "instruments": None},
+            | {"augment": None, "step_metrics": None, "patience": None, "instruments": None}
+            | {"eval_params": None, "shuffle": True},
             names=("hyperparameter", "labels", "targets", "learning_rate"),
         ),
         "jaxmlp.take_step": Call(
@@ -143,7 +167,7 @@ def calls(folder: Path) -> dict[str, Call]:
         "jaxmlp.losses.get": Call(losses.get, {"loss": "softmax_cross_entropy"}),
         "jaxmlp.losses.l1": Call(losses.l1, {"params": PARAMS}),
         "jaxmlp.losses.l2": Call(losses.l2, {"params": PARAMS}),
-        "jaxmlp.losses.targets.check_array": Call(check_array, {"name": "accuracy", "y": LABELS}),
+        "jaxmlp.losses.targets.check_array": Call(check_array, {"name": "accuracy", "y": LABELS}, keep=("name",)),
         "jaxmlp.losses.targets.check_classes": Call(
             check_classes, {"outputs_shape": (3, 3), "targets": LABELS}, names=("labels", "outputs")
         ),
@@ -151,18 +175,24 @@ def calls(folder: Path) -> dict[str, Call]:
             check_labels, {"outputs_shape": (3, 3), "y": LABELS}, names=("labels", "outputs", "accuracy")
         ),
         "jaxmlp.losses.targets.check_probabilities": Call(check_probabilities, {"targets": np.array([0.5])}),
+        "jaxmlp.losses.targets.check_weight": Call(check_weight, {**WEIGHT, "count": 3}, keep=("count",)),
         "jaxmlp.losses.softmax_cross_entropy": Call(
-            losses.softmax_cross_entropy, {"outputs": OUTPUTS, "targets": LABELS}, names=("labels",)
+            losses.softmax_cross_entropy, {"outputs": OUTPUTS, "targets": LABELS, **WEIGHT}, names=("labels",)
         ),
         "jaxmlp.optimizers.get": Call(optimizers.get, {"optimizer": "adam"}),
         "jaxmlp.optimizers.max_norm": Call(optimizers.max_norm, {"limit": 2.0}, _step),
         "jaxmlp.optimizers.adam().init": Call(adam.init, {"params": PARAMS}, positional=("params",)),
         "jaxmlp.optimizers.adam().update": Call(
-            adam.update, {"grads": GRADS, "state": adam.init(PARAMS)}, names=("gradients", "state"), keep=("state",)
+            adam.update,
+            {"grads": GRADS, "state": adam.init(PARAMS), "params": None},
+            names=("gradients", "state"),
+            keep=("state",),
         ),
         "jaxmlp.augment.distort": Call(
             augment.distort,
-            image | dict.fromkeys(("rotation", "zoom", "shear", "shift", "elastic", "fill"), 0.1) | {"smoothness": 4.0},
+            image
+            | dict.fromkeys(("rotation", "zoom", "shear", "shift", "elastic", "fill"), 0.1)
+            | {"smoothness": 4.0, "interpolation": "bilinear"},
             lambda f: jax.jit(f)(KEY, X),
         ),
         "jaxmlp.augment.distort()": Call(turn, {"key": KEY, "x": X}),
@@ -204,7 +234,7 @@ def calls(folder: Path) -> dict[str, Call]:
     for name in ("binary_accuracy", "exact_match", "mean_squared_error", "r2"):
         metric, answers = getattr(jaxmlp, name), (np.abs(OUTPUTS) > 1).astype(np.float32)
         found[f"jaxmlp.{name}"] = Call(metric, {"apply": NET.apply})
-        found[f"jaxmlp.{name}()"] = Call(metric(NET.apply), {**triple, "y": answers}, names=("targets",))
+        found[f"jaxmlp.{name}()"] = Call(metric(NET.apply), {**weighted, "y": answers}, names=("targets",))
     for name in ("binary_cross_entropy", "mean_squared_error", "mean_absolute_error"):
         found[f"jaxmlp.losses.{name}"] = Call(losses.LOSSES[name], targets)
     for module in (optimizers, dialects.torch, dialects.keras, dialects.sklearn, dialects.textbook):

@@ -1,6 +1,7 @@
 """save and load: every tree bit for bit, a run that goes on, and files that are whole or refused."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import jaxmlp
+from jaxmlp import checkpoint
 from jaxmlp.checkpoint import DTYPES, load, save
 
 KEY = jax.random.key(3)
@@ -161,6 +163,32 @@ def test_a_cut_anywhere_and_a_changed_byte_anywhere_are_noticed(path):
             path.write_bytes(data)
             with pytest.raises(ValueError, match=r"tree.safetensors .*; load a copy of it, or save it again"):
                 load(path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"kinds": {"a": "numpy"}},
+        {"kinds": {"a": "numpy", "b.0": 5}},
+        {"kinds": {"a": "numpy", "b.0": "pickle"}},
+        {"kinds": {"a": "python", "b.0": "python"}},
+        {"kinds": {"a": "key threefry2x32", "b.0": "python"}},
+        {"tree": ["dict", ["a"], ["a"]]},
+        {"tree": ["dict", ["a", "a"], ["a", "b.0"]]},
+        {"tree": ["tuple", ["class", "b"], ["a", "b.0"]]},
+        {"tree": ["set", None, ["a", "b.0"]]},
+        {"tree": 5},
+        {"metadata": []},
+    ],
+)
+def test_content_that_save_never_writes_is_refused_though_its_checksum_is_right(path, changed):
+    save(path, {"a": np.ones(3, np.float32), "b": (1,)})
+    tensors, kinds, tree, metadata = checkpoint._read(path)
+    text = json.dumps({"kinds": kinds, "tree": tree, "metadata": metadata} | changed)
+    about = {"jaxmlp": f"{checkpoint._checksum(tensors, text)} {text}"}
+    save_file(tensors, path, about)
+    with pytest.raises(ValueError, match="as save never does"):
+        load(path)
 
 
 @pytest.mark.parametrize("broken", ["fsync", "replace"])

@@ -62,6 +62,13 @@ def test_losses_are_those_of_scikit_learn(weight):
     assert float(losses.mean_absolute_error(LOGITS, NUMBERS, *rest)) == close(expected)
 
 
+def test_a_list_of_several_kinds_of_numbers_is_an_array():
+    assert float(losses.weighted_mean([1, 2.5, True])) == 1.5
+    answers = [[0, True, 1.0], [1, 0, 0.0], [0, 0, 0]]
+    binary = jaxmlp.binary_accuracy(lambda params, x: jnp.asarray(x))
+    assert binary(None, np.asarray(answers, "f") - 0.5, answers) == 1
+
+
 def test_class_weights_multiply_those_of_the_examples():
     table = (0.5, 2.0, 3.0)
     loss_fn = jaxmlp.objective(lambda params, x: jnp.asarray(x), class_weight=table)
@@ -71,10 +78,14 @@ def test_class_weights_multiply_those_of_the_examples():
     for y in (LABELS, np.eye(3, dtype="f")[LABELS]):
         assert float(loss_fn(penalty_free, LOGITS, y, WEIGHT)) == pytest.approx(expected, rel=1e-5)
     assert loss_fn == jaxmlp.objective(loss_fn.apply, class_weight=np.asarray(table))
-    with pytest.raises(ValueError, match="have 3 classes, got 2 class weights"):
+    with pytest.raises(ValueError, match=r"class_weight must hold one number per class; .* 3 classes, got 2"):
         jaxmlp.objective(loss_fn.apply, class_weight=(1, 2))(penalty_free, LOGITS, LABELS)
     with pytest.raises(ValueError, match=r"class_weight must be in \[0, inf\)"):
         jaxmlp.objective(loss_fn.apply, class_weight=(1, -2))
+    with pytest.raises(TypeError, match="tuple, list or NumPy array of one number per class"):  # not its keys
+        jaxmlp.objective(loss_fn.apply, class_weight={0: 0.5, 1: 2.0, 2: 3.0})
+    with pytest.raises(ValueError, match="one number per example"):  # not broadcast
+        loss_fn(penalty_free, LOGITS, LABELS, np.ones(1))
 
 
 def test_a_constant_target_counts_as_in_scikit_learn():

@@ -310,6 +310,11 @@ def test_inputs_of_the_wrong_width_are_refused(shape):
         net.apply(parameters(4, 3, 2), np.ones(shape, "f"))
 
 
+def test_with_hidden_is_true_or_false():
+    with pytest.raises(TypeError, match="with_hidden must be True or False, got 2"):
+        mlp((4, 3, 2)).apply(parameters(4, 3, 2), np.ones(4, "f"), with_hidden=2)
+
+
 WRONG_PARAMS = {
     "of other sizes": parameters(4, 3, 1),
     "of more layers": parameters(4, 3, 2, 2),

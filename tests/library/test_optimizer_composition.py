@@ -400,6 +400,8 @@ def test_apply_updates_adds_in_the_dtype_of_the_parameters(dtype):
     assert [float(leaf.sum()) for leaf in jax.tree.leaves(moved)] == [0.0, -1.0, 3.0]
     with pytest.raises(TypeError, match="structure and shapes of params"):
         apply_updates(params, {"half": updates["half"]})
+    with pytest.raises(TypeError, match=r"params must be arrays or numbers; got range\(0, 3\)"):
+        apply_updates(range(3), np.ones(3))
 
 
 def test_a_hyperparameter_is_one_number():
