@@ -179,9 +179,12 @@ class _Apply:
             if rate and layer_key is not None:
                 h = _drop(layer_key, h, rate)
             w, b = layer
-            z = h @ w if self.compute_dtype is None else _product(self.compute_dtype, vary_like(h, w), vary_like(w, h))
+            z = self._product(h, w)
             h = z + jnp.broadcast_to(b, z.shape)
         return (h, tuple(hidden)) if with_hidden else h
+
+    def _product(self, h, w) -> Any:
+        return h @ w if self.compute_dtype is None else _product(self.compute_dtype, vary_like(h, w), vary_like(w, h))
 
     def _checked_input(self, params, x):
         expected = [((m, n), (n,)) for m, n in zip(self.layer_sizes, self.layer_sizes[1:], strict=False)]
