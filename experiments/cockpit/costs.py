@@ -39,7 +39,7 @@ IN_COCKPIT = {
 INTERVALS = (1, 10, 100)
 STEPS = 200
 """Steps of a run, of which an interval of 100 measures two."""
-TURNS, SECONDS = (3, 11), 1.5
+TURNS, SECONDS = (1, 11), 1.5
 """How often runs with and without an instrument take turns, at least and at most; no more after these seconds."""
 
 
